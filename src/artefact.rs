@@ -1,0 +1,86 @@
+//! Files this program writes: complete or absent, never in between.
+
+use std::io::Write;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+const REMEDY: &str = "choose a folder that can be written and has space, with --out";
+
+/// Writes `bytes` to a temporary file beside `path`, flushes it to disk and renames it. A crash, a
+/// full disk or a kill leaves the old file, or none.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e, REMEDY))?;
+    let failed = |e| Error::io("write", path, e, REMEDY);
+    let mut file = tempfile::Builder::new()
+        .prefix(".whitebox-")
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    #[cfg(unix)]
+    {
+        // Temporary files are private; artefacts have the permissions of ordinary files.
+        use std::os::unix::fs::PermissionsExt;
+        let permissions = std::fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(permissions).map_err(failed)?;
+    }
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// Fails early, before hours of work, if `folder` cannot be written.
+///
+/// # Errors
+/// [`Error::Io`] naming `folder`.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e, REMEDY))?;
+    tempfile::tempfile_in(folder).map_err(|e| Error::io("write to", folder, e, REMEDY))?;
+    Ok(())
+}
+
+/// SHA-256 of `bytes`, hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writing_replaces_the_whole_file_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a").join("b.txt");
+        write(&path, b"a longer first version").unwrap();
+        write(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert_eq!(
+            std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_folder_that_is_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("taken");
+        std::fs::write(&file, b"").unwrap();
+        let message = write(&file.join("x"), b"").unwrap_err().to_string();
+        assert!(message.contains("taken"), "{message}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Which data set a command line means: `--data NAME --data-dir DIR`.
+
+use std::path::{Path, PathBuf};
+
+use super::{cifar, idx, image_folder, procedural, Images, Normalisation, Split};
+use crate::error::{Error, Result};
+
+/// Where Debian's package dataset-fashion-mnist puts its files.
+pub const FASHION_MNIST_FOLDER: &str = "/usr/share/datasets/fashion-mnist";
+
+/// The data sets this program reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DataName {
+    /// 70,000 grey 28 x 28 pictures of clothes (Debian package dataset-fashion-mnist).
+    FashionMnist,
+    /// 70,000 grey 28 x 28 digits, IDX files.
+    Mnist,
+    /// 60,000 colour 32 x 32 pictures, binary layout.
+    Cifar10,
+    /// JPEG or PNG files in a folder per class, prepared as ImageNet is.
+    ImageFolder,
+    /// Gratings made on the spot from the seed, for trials and tests.
+    Procedural,
+}
+
+impl DataName {
+    /// The word used on the command line and in records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::FashionMnist => "fashion-mnist",
+            Self::Mnist => "mnist",
+            Self::Cifar10 => "cifar10",
+            Self::ImageFolder => "image-folder",
+            Self::Procedural => "procedural",
+        }
+    }
+}
+
+/// The flags that name a data set.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DataArguments {
+    /// Data set.
+    #[arg(long, value_enum, default_value = "fashion-mnist")]
+    pub data: DataName,
+    /// Folder with its files; Fashion-MNIST has a default.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl DataArguments {
+    /// Reads one split; `limit` spares decoding more pictures of an image folder than needed.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a folder is needed and not given; else the reader's own.
+    pub fn read(&self, split: Split, limit: Option<usize>, seed: u64) -> Result<Images> {
+        match self.data {
+            DataName::FashionMnist => {
+                let default = Path::new(FASHION_MNIST_FOLDER);
+                let folder = self.data_dir.as_deref().unwrap_or(default);
+                if self.data_dir.is_none() && !folder.is_dir() {
+                    return Err(Error::io(
+                        "find",
+                        folder,
+                        std::io::ErrorKind::NotFound.into(),
+                        "run `sudo apt-get install dataset-fashion-mnist`, or name the folder with \
+                         the four IDX files with --data-dir",
+                    ));
+                }
+                idx::mnist_like(folder, "fashion-mnist", split, grey(0.2860, 0.3530))
+            }
+            DataName::Mnist => {
+                idx::mnist_like(self.folder()?, "mnist", split, grey(0.1307, 0.3081))
+            }
+            DataName::Cifar10 => cifar::read(self.folder()?, split),
+            DataName::ImageFolder => image_folder::read(self.folder()?, split, limit),
+            DataName::Procedural => {
+                procedural::gratings(limit.unwrap_or(2000), 1, 28, split, seed)
+            }
+        }
+    }
+
+    fn folder(&self) -> Result<&Path> {
+        self.data_dir.as_deref().ok_or_else(|| {
+            Error::argument(
+                "--data-dir",
+                format!("the folder of {}", self.data.word()),
+                "nothing",
+                "add --data-dir DIR",
+            )
+        })
+    }
+}
+
+fn grey(mean: f32, deviation: f32) -> Normalisation {
+    Normalisation {
+        mean: vec![mean],
+        deviation: vec![deviation],
+    }
+}

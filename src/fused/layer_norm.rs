@@ -1,0 +1,134 @@
+//! LayerNorm over the features of each token, `x = γ ∘ x̂ + β`, `x̂ = (z - m) s`, with `m` the mean
+//! and `s = (variance + 1e-5)^{-1/2}`.
+//!
+//! Adjoint, with `g = γ ∘ dx` and bars for means over features:
+//! `dγ = sum_tokens dx ∘ x̂`, `dβ = sum_tokens dx`, `dz = s (g - ḡ - x̂ (g x̂)‾)`.
+
+use super::lanes;
+
+/// Additive constant under the root, as in the official code.
+pub const EPSILON: f32 = 1e-5;
+
+/// Gain and bias.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// `γ`, (features,).
+    pub gain: &'a [f32],
+    /// `β`, (features,).
+    pub bias: &'a [f32],
+}
+
+/// Derivatives of [`Weights`].
+#[derive(Debug, Clone)]
+pub struct Gradients {
+    /// `dγ`.
+    pub gain: Vec<f32>,
+    /// `dβ`.
+    pub bias: Vec<f32>,
+}
+
+impl Gradients {
+    /// All zero.
+    pub fn zeros(features: usize) -> Self {
+        Self {
+            gain: vec![0.0; features],
+            bias: vec![0.0; features],
+        }
+    }
+}
+
+/// Mean and inverse deviation of one token.
+fn moments(z: &[f32]) -> (f32, f32) {
+    let inverse = 1.0 / z.len() as f32;
+    let mean = lanes::sum(z) * inverse;
+    let variance = lanes::squared_distance(z, mean) * inverse;
+    (mean, 1.0 / (variance + EPSILON).sqrt())
+}
+
+lanes::vectorised! {
+    /// `x <- γ ∘ (z - mean) s + β` for one token.
+    pub fn scale_and_shift(x: &mut [f32], z: &[f32], weights: Weights<'_>, mean: f32, s: f32) {
+        let affine = weights.gain.iter().zip(weights.bias);
+        for ((x, z), (gain, bias)) in x.iter_mut().zip(z).zip(affine) {
+            *x = (z - mean) * s * gain + bias;
+        }
+    }
+}
+
+/// # Shapes
+/// z and x (rows, features).
+pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
+    let features = weights.gain.len();
+    for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
+        let (mean, s) = moments(z);
+        scale_and_shift(x, z, weights, mean, s);
+    }
+}
+
+/// Adds the adjoint to `dz` and to `gradients`; `z` is the input of [`forward`].
+///
+/// # Shapes
+/// z, dx and dz (rows, features).
+pub fn backward(
+    z: &[f32],
+    weights: Weights<'_>,
+    dx: &[f32],
+    dz: &mut [f32],
+    gradients: &mut Gradients,
+) {
+    let features = weights.gain.len();
+    let mut normalised = vec![0.0; features];
+    let mut g = vec![0.0; features];
+    for ((z, dx), dz) in z
+        .chunks_exact(features)
+        .zip(dx.chunks_exact(features))
+        .zip(dz.chunks_exact_mut(features))
+    {
+        let (mean, s) = moments(z);
+        token_weights(z, dx, mean, s, weights.gain, &mut normalised, &mut g, gradients);
+        let inverse = 1.0 / features as f32;
+        let mean_g = lanes::sum(&g) * inverse;
+        let mean_gx = lanes::dot(&g, &normalised) * inverse;
+        token_input(dz, &g, &normalised, s, mean_g, mean_gx);
+    }
+}
+
+lanes::vectorised! {
+    /// `x̂`, `g = γ ∘ dx`, and the weights' derivatives, for one token.
+    pub fn token_weights(
+        z: &[f32],
+        dx: &[f32],
+        mean: f32,
+        s: f32,
+        gain: &[f32],
+        normalised: &mut [f32],
+        g: &mut [f32],
+        gradients: &mut Gradients
+    ) {
+        let inputs = z.iter().zip(dx).zip(gain);
+        let outputs = normalised.iter_mut().zip(g.iter_mut());
+        let sums = gradients.gain.iter_mut().zip(gradients.bias.iter_mut());
+        for ((((z, dx), gain), (x, g)), (dgain, dbias)) in inputs.zip(outputs).zip(sums) {
+            *x = (z - mean) * s;
+            *g = dx * gain;
+            *dgain += dx * *x;
+            *dbias += dx;
+        }
+    }
+}
+
+lanes::vectorised! {
+    /// `dz += s (g - ḡ - x̂ (g x̂)‾)` for one token.
+    pub fn token_input(
+        dz: &mut [f32],
+        g: &[f32],
+        normalised: &[f32],
+        s: f32,
+        mean_g: f32,
+        mean_gx: f32
+    ) {
+        for ((dz, g), x) in dz.iter_mut().zip(g).zip(normalised) {
+            *dz += s * (g - mean_g - x * mean_gx);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! CPU kernels in f32 for whole CRATE layers, forward and backward: slices and sizes in, slices
+//! out. No dfdx and no ndarray here; `model::backbone` puts them on dfdx's tape.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`lanes`] | sums, exponentials and element-wise loops that the compiler vectorises |
+//! | [`product`] | the one wrapper over the `gemm` crate |
+//! | [`layer_norm`] | LayerNorm and its adjoint |
+//! | [`mssa`] | `Y = Z + MSSA(LN(Z))` and its adjoint |
+//! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
+//! | [`layer`] | both blocks, and what the backward pass keeps |
+//!
+//! # Contract
+//! Matrices are row-major with tokens as rows: `(b n, features)`. A kernel runs on the calling
+//! thread; callers split the batch. Sums are made in an order that depends on the sizes alone.
+//! A slice of the wrong length is a programming error and panics.
+//!
+//! # Notation of the derivations
+//! `dX` is the derivative of the loss by `X`; `∘` is the element-wise product.
+
+pub mod ista;
+pub mod lanes;
+pub mod layer;
+pub mod layer_norm;
+pub mod mssa;
+pub mod product;

@@ -1,0 +1,259 @@
+//! The CRATE classifier (NeurIPS 2023, section 2; official `model/crate.py`).
+//!
+//! patches -> LayerNorm -> linear -> LayerNorm -> class token and positions -> L layers ->
+//! class token (or mean) -> LayerNorm -> linear.
+
+use dfdx::prelude::*;
+
+use super::backbone::{composed_layers, Backbone, Path};
+use super::config::{CrateConfig, Pool};
+use super::layers::{blank_layer, blank_linear, CrateLayer, LayerNorm, Linear, Matrix, Vector};
+use super::parameters::{
+    visit, visit_linear, visit_norm, Collect, Init, Initialise, Restore, Values, Visitor,
+};
+use super::probe::{NoProbe, Probe};
+use super::Real;
+use crate::error::{Error, Result};
+
+/// The network. Build one with [`CrateClassifier::new`] or read one from a checkpoint.
+#[derive(Debug, Clone)]
+pub struct CrateClassifier<E: Dtype, D: Device<E>> {
+    config: CrateConfig,
+    path: Path,
+    device: D,
+    patch_norm: LayerNorm<E, D>,
+    patch_embedding: Linear<E, D>,
+    embedding_norm: LayerNorm<E, D>,
+    /// Shape (n, d), class token first.
+    position: Matrix<E, D>,
+    /// Shape (d,).
+    class_token: Vector<E, D>,
+    layers: Vec<CrateLayer<E, D>>,
+    head_norm: LayerNorm<E, D>,
+    head: Linear<E, D>,
+}
+
+impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
+    /// A network with the official random initialisation.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for impossible sizes, [`Error::Device`] if memory runs out.
+    pub fn new(config: CrateConfig, seed: u64, device: &D) -> Result<Self> {
+        let mut network = Self::blank(config, device)?;
+        network.visit_parameters(&mut Initialise { seed })?;
+        Ok(network)
+    }
+
+    /// A network whose parameters are still to be filled.
+    pub(super) fn blank(config: CrateConfig, device: &D) -> Result<Self> {
+        config.check()?;
+        Self::try_blank(config, device).map_err(Error::device)
+    }
+
+    fn try_blank(config: CrateConfig, device: &D) -> std::result::Result<Self, D::Err> {
+        let d = config.d;
+        Ok(Self {
+            config,
+            path: Path::Fastest,
+            device: device.clone(),
+            patch_norm: LayerNorm::identity(device, config.patch_width())?,
+            patch_embedding: blank_linear(device, config.patch_width(), d)?,
+            embedding_norm: LayerNorm::identity(device, d)?,
+            position: device.try_zeros_like(&(config.tokens(), d))?,
+            class_token: device.try_zeros_like(&(d,))?,
+            layers: (0..config.depth)
+                .map(|_| blank_layer(device, &config))
+                .collect::<std::result::Result<_, _>>()?,
+            head_norm: LayerNorm::identity(device, d)?,
+            head: blank_linear(device, d, config.classes)?,
+        })
+    }
+
+    /// Sizes and constants.
+    pub fn config(&self) -> &CrateConfig {
+        &self.config
+    }
+
+    /// The same network, run by way of `path`.
+    pub fn with_path(mut self, path: Path) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// The device that holds the parameters.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// The layers, in order.
+    pub fn layers(&self) -> &[CrateLayer<E, D>] {
+        &self.layers
+    }
+
+    /// Takes every parameter in turn, under its official name.
+    ///
+    /// # Errors
+    /// The visitor's own.
+    pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
+        let (d, tokens) = (self.config.d, self.config.tokens());
+        visit(
+            visitor,
+            "pos_embedding".into(),
+            &[1, tokens, d],
+            Init::Normal,
+            &mut self.position,
+        )?;
+        visit(
+            visitor,
+            "cls_token".into(),
+            &[1, 1, d],
+            Init::Normal,
+            &mut self.class_token,
+        )?;
+        visit_norm(visitor, "to_patch_embedding.1", &mut self.patch_norm)?;
+        visit_linear(visitor, "to_patch_embedding.2", &mut self.patch_embedding)?;
+        visit_norm(visitor, "to_patch_embedding.3", &mut self.embedding_norm)?;
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let prefix = format!("transformer.layers.{index}");
+            visit_norm(visitor, &format!("{prefix}.0.norm"), &mut layer.norm1)?;
+            let (inner, fan_in) = *layer.mssa.subspace_bases.shape();
+            visit(
+                visitor,
+                format!("{prefix}.0.fn.qkv.weight"),
+                &[inner, fan_in],
+                Init::Linear { fan_in },
+                &mut layer.mssa.subspace_bases,
+            )?;
+            if let Some(output) = &mut layer.mssa.output {
+                visit_linear(visitor, &format!("{prefix}.0.fn.to_out.0"), output)?;
+            }
+            visit_norm(visitor, &format!("{prefix}.1.norm"), &mut layer.norm2)?;
+            visit(
+                visitor,
+                format!("{prefix}.1.fn.weight"),
+                &[d, d],
+                Init::KaimingUniform { fan_in: d },
+                &mut layer.ista.dictionary,
+            )?;
+        }
+        visit_norm(visitor, "mlp_head.0", &mut self.head_norm)?;
+        visit_linear(visitor, "mlp_head.1", &mut self.head)
+    }
+
+    /// All parameters, in the order of [`CrateClassifier::visit_parameters`].
+    pub fn parameters(&self) -> Vec<Values<E>> {
+        let mut collect = Collect(Vec::new());
+        // Tensors are shared, so the clone is cheap, and collecting cannot fail.
+        let _ = self.clone().visit_parameters(&mut collect);
+        collect.0
+    }
+
+    /// Overwrites all parameters.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `values` come from a network of other sizes.
+    pub fn set_parameters(&mut self, values: &[Values<E>]) -> Result<()> {
+        self.visit_parameters(&mut Restore(values.iter()))
+    }
+
+    /// Logits, shape (b, classes), row-major.
+    ///
+    /// # Arguments
+    /// `images`: (b, channels, height, width), row-major, already normalised.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
+    pub fn forward(&self, images: &[E]) -> Result<Vec<E>> {
+        self.forward_probed(images, &mut NoProbe)
+    }
+
+    /// [`CrateClassifier::forward`] with a look at the intermediates.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_probed(&self, images: &[E], probe: &mut impl Probe<E>) -> Result<Vec<E>> {
+        let patches = self.patches(images)?;
+        let logits = self
+            .try_forward_patches::<NoneTape>(patches, probe)
+            .map_err(Error::device)?;
+        Ok(logits.as_vec())
+    }
+
+    /// Cuts images into patches, `b c (h p1) (w p2) -> b (h w) (p1 p2 c)`, channel fastest, as in
+    /// the official code.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
+    pub fn patches(&self, images: &[E]) -> Result<Tensor<(usize, usize, usize), E, D>> {
+        let [height, width] = self.config.image_size;
+        let [p1, p2] = self.config.patch_size;
+        let channels = self.config.channels;
+        let image = channels * height * width;
+        if images.is_empty() || images.len() % image != 0 {
+            return Err(Error::shape(
+                "images",
+                format!("(b, {channels}, {height}, {width})"),
+                format!("{} numbers", images.len()),
+                "pass whole images",
+            ));
+        }
+        let b = images.len() / image;
+        let mut patches = Vec::with_capacity(images.len());
+        for image in images.chunks_exact(image) {
+            for row in (0..height).step_by(p1) {
+                for column in (0..width).step_by(p2) {
+                    for y in row..row + p1 {
+                        for x in column..column + p2 {
+                            for channel in 0..channels {
+                                patches.push(image[(channel * height + y) * width + x]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let shape = (b, self.config.patches(), self.config.patch_width());
+        self.device
+            .try_tensor_from_vec(patches, shape)
+            .map_err(Error::device)
+    }
+
+    /// Logits (b, classes) of patches (b, patches, patch width), on the tape that `patches` has.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn try_forward_patches<T: Tape<E, D>>(
+        &self,
+        patches: Tensor<(usize, usize, usize), E, D, T>,
+        probe: &mut impl Probe<E>,
+    ) -> std::result::Result<Tensor<(usize, usize), E, D, T>, D::Err> {
+        let (b, _, _) = *patches.shape();
+        let d = self.config.d;
+        let x = self.patch_norm.try_forward(patches)?;
+        let x = self.patch_embedding.try_forward(x)?;
+        let x = self.embedding_norm.try_forward(x)?;
+        let class_token = self
+            .class_token
+            .retaped::<T>()
+            .try_broadcast_like::<_, Axes2<0, 1>>(&(b, 1, d))?;
+        let x = (class_token, x).try_concat_along(Axis::<1>)?;
+        let shape = *x.shape();
+        let position = self
+            .position
+            .retaped::<T>()
+            .try_broadcast_like::<_, Axis<0>>(&shape)?;
+        let z = x.try_add(position)?;
+        let z = match self.path {
+            Path::Fastest => D::try_layers(&self.layers, z, probe)?,
+            Path::Composed => composed_layers(&self.layers, z, probe)?,
+        };
+        let pooled = match self.config.pool {
+            Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,
+            Pool::Mean => z
+                .try_mean::<(usize, usize), Axis<1>>()?
+                .try_reshape_like(&(b, 1, d))?,
+        };
+        let logits = self.head.try_forward(self.head_norm.try_forward(pooled)?)?;
+        logits.try_reshape_like(&(b, self.config.classes))
+    }
+}

@@ -1,0 +1,34 @@
+//! The networks, on dfdx, with every size known at run time.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`config`] | sizes, constants and presets of a CRATE classifier |
+//! | [`layers`] | LayerNorm, linear map, MSSA and ISTA composed of dfdx operations |
+//! | [`backbone`] | the layers of a network, by the fastest way the device has |
+//! | [`crate_classifier`] | the classifier: embedding, layers, head |
+//! | [`parameters`] | named access to all parameters, for optimisers and files |
+//! | [`checkpoint`] | safetensors files with the official parameter names |
+//! | [`probe`] | one interface to every intermediate of a forward pass |
+//!
+//! Everything is generic over the dfdx device and over f32/f64. Rows are tokens here, as in the
+//! official code; the papers and [`crate::exact`] write tokens as columns.
+
+pub mod backbone;
+pub mod checkpoint;
+pub mod config;
+pub mod crate_classifier;
+pub mod layers;
+pub mod parameters;
+pub mod probe;
+
+pub use backbone::{Backbone, Path};
+pub use config::{CrateConfig, Pool};
+pub use crate_classifier::CrateClassifier;
+
+use dfdx::prelude::Dtype;
+use rand_distr::uniform::SampleUniform;
+
+/// Number types the networks are built on: f32 for work, f64 for checking gradients.
+pub trait Real: Dtype + num_traits::Float + SampleUniform {}
+impl Real for f32 {}
+impl Real for f64 {}

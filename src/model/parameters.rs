@@ -1,0 +1,201 @@
+//! Named access to all parameters of a network, for initialisation, optimisers and files.
+
+use dfdx::prelude::*;
+use rand::Rng;
+use rand_distr::StandardNormal;
+
+use super::layers::{constant, LayerNorm, Linear};
+use super::Real;
+use crate::error::{Error, Result};
+use crate::seed;
+
+/// How the official code initialises a parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Ones: a LayerNorm gain.
+    One,
+    /// Zeros: a LayerNorm bias.
+    Zero,
+    /// Uniform on `[-1/sqrt(fan_in), 1/sqrt(fan_in)]`: weight and bias of PyTorch's `nn.Linear`.
+    Linear {
+        /// Inputs of the map.
+        fan_in: usize,
+    },
+    /// Uniform on `[-sqrt(6/fan_in), sqrt(6/fan_in)]`: `kaiming_uniform_` with its defaults, used
+    /// for ISTA dictionaries.
+    KaimingUniform {
+        /// Inputs of the map.
+        fan_in: usize,
+    },
+    /// Standard normal: class token and positional embedding.
+    Normal,
+}
+
+/// A parameter as files and optimisers see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Key in the official state dict.
+    pub name: String,
+    /// Shape in the official state dict.
+    pub shape: Vec<usize>,
+    /// Official initialisation.
+    pub init: Init,
+}
+
+/// Something to do to every parameter, in the fixed order of the network.
+pub trait Visitor<E: Real, D: Device<E>> {
+    /// Handles one parameter.
+    ///
+    /// # Errors
+    /// Whatever the visitor meets; the walk stops there.
+    fn visit<S: Shape>(
+        &mut self,
+        parameter: &Parameter,
+        tensor: &mut Tensor<S, E, D>,
+    ) -> Result<()>;
+}
+
+/// Visits one tensor under `name`.
+pub(super) fn visit<E: Real, D: Device<E>, S: Shape>(
+    visitor: &mut impl Visitor<E, D>,
+    name: String,
+    shape: &[usize],
+    init: Init,
+    tensor: &mut Tensor<S, E, D>,
+) -> Result<()> {
+    let parameter = Parameter {
+        name,
+        shape: shape.to_vec(),
+        init,
+    };
+    visitor.visit(&parameter, tensor)
+}
+
+/// Visits gain and bias of a LayerNorm under `prefix`.
+pub(super) fn visit_norm<E: Real, D: Device<E>>(
+    visitor: &mut impl Visitor<E, D>,
+    prefix: &str,
+    norm: &mut LayerNorm<E, D>,
+) -> Result<()> {
+    let features = norm.gain.shape().0;
+    let weight = format!("{prefix}.weight");
+    visit(visitor, weight, &[features], Init::One, &mut norm.gain)?;
+    let bias = format!("{prefix}.bias");
+    visit(visitor, bias, &[features], Init::Zero, &mut norm.bias)
+}
+
+/// Visits weight and bias of a linear map under `prefix`.
+pub(super) fn visit_linear<E: Real, D: Device<E>>(
+    visitor: &mut impl Visitor<E, D>,
+    prefix: &str,
+    linear: &mut Linear<E, D>,
+) -> Result<()> {
+    let (outputs, fan_in) = *linear.weight.shape();
+    let init = Init::Linear { fan_in };
+    let weight = format!("{prefix}.weight");
+    visit(
+        visitor,
+        weight,
+        &[outputs, fan_in],
+        init,
+        &mut linear.weight,
+    )?;
+    let bias = format!("{prefix}.bias");
+    visit(visitor, bias, &[outputs], init, &mut linear.bias)
+}
+
+/// Fills every parameter as the official code initialises it, from the stream
+/// `init/<parameter name>` of the seed.
+#[derive(Debug, Clone, Copy)]
+pub struct Initialise {
+    /// The seed.
+    pub seed: u64,
+}
+
+impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
+    fn visit<S: Shape>(
+        &mut self,
+        parameter: &Parameter,
+        tensor: &mut Tensor<S, E, D>,
+    ) -> Result<()> {
+        let mut rng = seed::stream(self.seed, &format!("init/{}", parameter.name));
+        let values: Vec<E> = (0..tensor.shape().num_elements())
+            .map(|_| {
+                constant(match parameter.init {
+                    Init::One => 1.0,
+                    Init::Zero => 0.0,
+                    Init::Linear { fan_in } => {
+                        (2.0 * rng.gen::<f64>() - 1.0) / (fan_in as f64).sqrt()
+                    }
+                    Init::KaimingUniform { fan_in } => {
+                        (2.0 * rng.gen::<f64>() - 1.0) * (6.0 / fan_in as f64).sqrt()
+                    }
+                    Init::Normal => rng.sample(StandardNormal),
+                })
+            })
+            .collect();
+        tensor.copy_from(&values);
+        Ok(())
+    }
+}
+
+/// A parameter and its values, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values<E> {
+    /// Name, shape and kind.
+    pub parameter: Parameter,
+    /// As many numbers as the shape holds.
+    pub values: Vec<E>,
+}
+
+/// Copies out every parameter.
+#[derive(Debug, Clone, Default)]
+pub struct Collect<E>(
+    /// In the order of the network.
+    pub Vec<Values<E>>,
+);
+
+impl<E: Real, D: Device<E>> Visitor<E, D> for Collect<E> {
+    fn visit<S: Shape>(
+        &mut self,
+        parameter: &Parameter,
+        tensor: &mut Tensor<S, E, D>,
+    ) -> Result<()> {
+        self.0.push(Values {
+            parameter: parameter.clone(),
+            values: tensor.as_vec(),
+        });
+        Ok(())
+    }
+}
+
+/// Writes collected values back, in the same order.
+#[derive(Debug)]
+pub struct Restore<'a, E>(
+    /// What is left to write.
+    pub std::slice::Iter<'a, Values<E>>,
+);
+
+impl<E: Real, D: Device<E>> Visitor<E, D> for Restore<'_, E> {
+    fn visit<S: Shape>(
+        &mut self,
+        parameter: &Parameter,
+        tensor: &mut Tensor<S, E, D>,
+    ) -> Result<()> {
+        let wanted = || format!("{:?}", parameter.shape);
+        let remedy = "collect the values from a network of the same sizes";
+        match self.0.next() {
+            Some(found) if found.values.len() == tensor.shape().num_elements() => {
+                tensor.copy_from(&found.values);
+                Ok(())
+            }
+            Some(found) => Err(Error::shape(
+                &parameter.name,
+                wanted(),
+                format!("{:?}", found.parameter.shape),
+                remedy,
+            )),
+            None => Err(Error::shape(&parameter.name, wanted(), "nothing", remedy)),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Work in fixed pieces on a chosen number of threads, with results in the order of the pieces:
+//! the thread count cannot change a result.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Mutex;
+
+use crate::error::{Error, Result};
+
+/// Threads to use where nobody says otherwise: `RAYON_NUM_THREADS` if set, else all cores.
+pub fn default_threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Computes `work(0), ..., work(pieces - 1)` on `threads` threads.
+///
+/// Each thread runs in a rayon pool of one, so that matrix products inside a piece do not start
+/// threads of their own.
+///
+/// # Errors
+/// The error of the first piece, in order, that failed; [`Error::Device`] if no thread can start.
+pub fn map<T: Send>(
+    pieces: usize,
+    threads: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicBool::new(false);
+    let results: Vec<Mutex<Option<Result<T>>>> = (0..pieces).map(|_| Mutex::new(None)).collect();
+    let worker = || -> Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .map_err(Error::device)?;
+        pool.install(|| loop {
+            let piece = next.fetch_add(1, Ordering::Relaxed);
+            if piece >= pieces || failed.load(Ordering::Relaxed) {
+                return;
+            }
+            let result = work(piece);
+            if result.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            if let Ok(mut slot) = results[piece].lock() {
+                *slot = Some(result);
+            }
+        });
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads.clamp(1, pieces.max(1)))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        handles.into_iter().try_for_each(|handle| {
+            handle
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    })?;
+    let finished = results
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().ok().flatten());
+    finished.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_order_whatever_the_thread_count() {
+        for threads in [1, 2, 5] {
+            let squares = map(20, threads, |i| Ok(i * i)).unwrap();
+            assert_eq!(squares, (0..20).map(|i| i * i).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_error_in_one_piece_is_returned() {
+        let result = map(20, 2, |i| {
+            if i == 7 {
+                Err(Error::device("seven"))
+            } else {
+                Ok(i)
+            }
+        });
+        assert!(result.unwrap_err().to_string().contains("seven"));
+    }
+}
