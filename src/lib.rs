@@ -19,6 +19,7 @@
 pub mod artefact;
 pub mod data;
 pub mod error;
+pub mod exact;
 pub mod fused;
 pub mod model;
 pub mod parallel;

@@ -1,0 +1,163 @@
+//! Coding rates in the papers' convention (NeurIPS 2023, eqs. 3 and 4; the authors' book, chapter
+//! 4), their gradients in closed form, and the rate reduction.
+//!
+//! `Z` is (d, N) with tokens as columns; `U = [U_1, ..., U_K]` is (K, d, p); `epsilon` is the
+//! quantisation precision, in the units of `Z`, and enters squared. Rates are in nats.
+//! Nothing here asks the bases to be orthonormal.
+
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
+use rayon::prelude::*;
+
+use super::log_determinant::{
+    half_log_determinant, half_log_determinant_with_gradient, LogDeterminant, ScaledTokens,
+};
+use crate::error::{Error, Result};
+
+/// `R^c(Z | U_[K])` with its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubspaceRate {
+    /// The sum over heads.
+    pub total: f64,
+    /// One rate per head, `R(U_k^T Z)` with `p` in place of `d`.
+    pub per_head: Vec<LogDeterminant>,
+}
+
+/// `Delta R(Z | U_[K]) = R(Z) - R^c(Z | U_[K])` with its parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateReduction {
+    /// `R(Z)`.
+    pub rate: LogDeterminant,
+    /// `R^c(Z | U_[K])`.
+    pub subspace: SubspaceRate,
+    /// The difference.
+    pub delta: f64,
+}
+
+/// `R(Z; eps) = 1/2 logdet(I_d + d / (N eps^2) Z Z^T)`.
+///
+/// # Shapes
+/// `z` is (d, N), both at least 1.
+///
+/// # Errors
+/// [`Error::Shape`] for an empty matrix; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`.
+pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminant> {
+    half_log_determinant(&ScaledTokens::new("tokens", z, None, epsilon)?)
+}
+
+/// `grad R = a (I_d + a Z Z^T)^{-1} Z`, `a = d / (N eps^2)`, (d, N).
+///
+/// # Errors
+/// As [`coding_rate`].
+pub fn coding_rate_gradient(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<Array2<f64>> {
+    let b = ScaledTokens::new("tokens", z, None, epsilon)?;
+    let (_, resolvent) = half_log_determinant_with_gradient(&b)?;
+    Ok(resolvent * b.multiplier())
+}
+
+/// `R^c(Z | U_[K]; eps) = sum_k 1/2 logdet(I_p + p / (N eps^2) U_k^T Z Z^T U_k)`.
+///
+/// # Shapes
+/// `z` (d, N), `bases` (K, d, p).
+///
+/// # Errors
+/// As [`coding_rate`], and [`Error::Shape`] if `bases` does not fit.
+pub fn subspace_rate(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<SubspaceRate> {
+    check_bases(z, bases)?;
+    let per_head = (0..bases.len_of(Axis(0)))
+        .into_par_iter()
+        .map(|k| {
+            let basis = bases.index_axis(Axis(0), k);
+            half_log_determinant(&ScaledTokens::new("tokens", z, Some(basis), epsilon)?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(SubspaceRate {
+        total: per_head.iter().map(|rate| rate.value).sum(),
+        per_head,
+    })
+}
+
+/// `grad R^c = c sum_k U_k U_k^T Z (I_N + c (U_k^T Z)^T U_k^T Z)^{-1}`, `c = p / (N eps^2)`, (d, N).
+///
+/// # Errors
+/// As [`subspace_rate`].
+pub fn subspace_rate_gradient(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<Array2<f64>> {
+    check_bases(z, bases)?;
+    let mut gradient = Array2::zeros(z.dim());
+    for basis in bases.outer_iter() {
+        let b = ScaledTokens::new("tokens", z, Some(basis), epsilon)?;
+        let (_, resolvent) = half_log_determinant_with_gradient(&b)?;
+        gradient.scaled_add(b.multiplier(), &basis.dot(&resolvent));
+    }
+    Ok(gradient)
+}
+
+/// `Delta R = R - R^c`, with its parts.
+///
+/// # Errors
+/// As [`subspace_rate`].
+pub fn rate_reduction(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<RateReduction> {
+    let rate = coding_rate(z, epsilon)?;
+    let subspace = subspace_rate(z, bases, epsilon)?;
+    Ok(RateReduction {
+        delta: rate.value - subspace.total,
+        rate,
+        subspace,
+    })
+}
+
+/// `grad Delta R = grad R - grad R^c`, (d, N).
+///
+/// # Errors
+/// As [`subspace_rate`].
+pub fn rate_reduction_gradient(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<Array2<f64>> {
+    Ok(coding_rate_gradient(z, epsilon)? - subspace_rate_gradient(z, bases, epsilon)?)
+}
+
+/// The bases (K, d, p) that a stacked projection weight (K p, d), as networks hold it, means.
+///
+/// # Errors
+/// [`Error::Shape`] if `heads` does not divide the rows.
+pub fn bases_from_projection(weight: ArrayView2<'_, f64>, heads: usize) -> Result<Array3<f64>> {
+    let (inner, d) = weight.dim();
+    if heads == 0 || inner % heads != 0 {
+        return Err(Error::shape(
+            "projection weight",
+            format!("rows divisible by {heads} heads"),
+            format!("{inner} rows"),
+            "give the right number of heads",
+        ));
+    }
+    let p = inner / heads;
+    Ok(Array3::from_shape_fn((heads, d, p), |(k, i, j)| {
+        weight[(k * p + j, i)]
+    }))
+}
+
+fn check_bases(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>) -> Result<()> {
+    let (heads, d, p) = bases.dim();
+    if d != z.nrows() || heads == 0 || p == 0 {
+        return Err(Error::shape(
+            "bases",
+            format!("(K, {}, p), none of them 0", z.nrows()),
+            format!("{:?}", bases.dim()),
+            "give one basis (d, p) per head for tokens (d, N)",
+        ));
+    }
+    Ok(())
+}

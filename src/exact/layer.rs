@@ -1,0 +1,126 @@
+//! LayerNorm, MSSA, ISTA and one CRATE layer in f64, as the papers write them: columns are tokens.
+//! Short, slow, and the reference that the networks are compared with.
+
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+
+/// `LN(Z)`: every column to mean 0 and variance 1 (with 1e-5 under the root), times gain, plus bias.
+///
+/// # Shapes
+/// z (d, N), gain and bias (d,).
+pub fn layer_norm(
+    z: ArrayView2<'_, f64>,
+    gain: ArrayView1<'_, f64>,
+    bias: ArrayView1<'_, f64>,
+) -> Array2<f64> {
+    let mut normalised = z.to_owned();
+    for mut token in normalised.axis_iter_mut(Axis(1)) {
+        let mean = token.sum() / token.len() as f64;
+        token -= mean;
+        let variance = token.dot(&token) / token.len() as f64;
+        token /= (variance + 1e-5).sqrt();
+        token *= &gain;
+        token += &bias;
+    }
+    normalised
+}
+
+/// Softmax of every column.
+pub fn softmax_columns(scores: ArrayView2<'_, f64>) -> Array2<f64> {
+    let mut map = scores.to_owned();
+    for mut column in map.axis_iter_mut(Axis(1)) {
+        let largest = column.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+        column.mapv_inplace(|s| (s - largest).exp());
+        let sum = column.sum();
+        column /= sum;
+    }
+    map
+}
+
+/// `SSA(Z | U_k) = W softmax(scale W^T W)`, `W = U_k^T Z` (NeurIPS 2023, eq. 11): every output
+/// token is a convex combination of projected tokens.
+///
+/// # Shapes
+/// z (d, N), basis (d, p); gives (p, N).
+pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Array2<f64> {
+    let w = basis.t().dot(&z);
+    let scores = w.t().dot(&w) * scale;
+    w.dot(&softmax_columns(scores.view()))
+}
+
+/// Parameters of one layer in the papers' orientation.
+#[derive(Debug, Clone)]
+pub struct LayerParameters {
+    /// LayerNorm before MSSA: gain and bias, (d,).
+    pub norm1: (Array1<f64>, Array1<f64>),
+    /// `U_k`, (d, p) each.
+    pub bases: Vec<Array2<f64>>,
+    /// Output projection (d, K p) and its bias (d,); none for a single head of width d.
+    pub output: Option<(Array2<f64>, Array1<f64>)>,
+    /// LayerNorm before ISTA.
+    pub norm2: (Array1<f64>, Array1<f64>),
+    /// `D`, (d, d).
+    pub dictionary: Array2<f64>,
+    /// `eta`.
+    pub step_size: f64,
+    /// `lambda`.
+    pub lambda: f64,
+}
+
+/// MSSA in the form of the official code: `O [SSA(Z | U_1); ...; SSA(Z | U_K)] + o 1^T`, scores
+/// scaled by `p^{-1/2}`, a learned output projection in place of `U`.
+///
+/// # Shapes
+/// z (d, N) to (d, N).
+pub fn mssa_code(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> Array2<f64> {
+    let heads: Vec<Array2<f64>> = layer
+        .bases
+        .iter()
+        .map(|basis| ssa(z, basis.view(), (basis.ncols() as f64).powf(-0.5)))
+        .collect();
+    let inner: usize = heads.iter().map(Array2::nrows).sum();
+    let mut stacked = Array2::zeros((inner, z.ncols()));
+    for (mut block, head) in stacked
+        .axis_chunks_iter_mut(Axis(0), inner / heads.len())
+        .zip(&heads)
+    {
+        block.assign(head);
+    }
+    match &layer.output {
+        Some((weight, bias)) => weight.dot(&stacked) + bias.view().insert_axis(Axis(1)),
+        None => stacked,
+    }
+}
+
+/// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda 1)` (NeurIPS 2023, eq. 17).
+///
+/// # Shapes
+/// z (d, N), dictionary (d, d); gives (d, N).
+pub fn ista(
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    step_size: f64,
+    lambda: f64,
+) -> Array2<f64> {
+    let residual = &z - &dictionary.dot(&z);
+    let step = dictionary.t().dot(&residual) * step_size;
+    (&z + &step).mapv(|x| (x - step_size * lambda).max(0.0))
+}
+
+/// `Z^{l+1/2} = Z + MSSA(LN1(Z))` and `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`.
+///
+/// # Shapes
+/// z (d, N); both results (d, N).
+pub fn crate_layer(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> (Array2<f64>, Array2<f64>) {
+    let (gain, bias) = &layer.norm1;
+    let normalised = layer_norm(z, gain.view(), bias.view());
+    let after_mssa = mssa_code(normalised.view(), layer) + z;
+    let (gain, bias) = &layer.norm2;
+    let normalised = layer_norm(after_mssa.view(), gain.view(), bias.view());
+    let after_ista = ista(
+        normalised.view(),
+        layer.dictionary.view(),
+        layer.step_size,
+        layer.lambda,
+    );
+    (after_mssa, after_ista)
+}

@@ -1,0 +1,38 @@
+//! The papers' quantities in f64 on ndarray, as the papers write them: columns are tokens,
+//! `Z` is (d, N), a basis `U_k` is (d, p). Natural logarithms: rates are in nats.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`coding_rate`] | `R`, `R^c`, `Delta R` and their gradients, in the papers' convention |
+//! | [`official_rate`] | `R^c` in the convention of the official measurement code |
+//! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
+//! | [`householder`] | the QR factorisation that this needs in the hard cases |
+//! | [`double_double`] | numbers of 32 digits, for the hardest of them |
+//! | [`layer`] | LayerNorm, MSSA, ISTA and one CRATE layer, token by token |
+
+pub mod coding_rate;
+pub mod double_double;
+pub mod householder;
+pub mod layer;
+pub mod log_determinant;
+pub mod official_rate;
+
+pub use coding_rate::{
+    coding_rate, coding_rate_gradient, rate_reduction, rate_reduction_gradient, subspace_rate,
+    subspace_rate_gradient, RateReduction, SubspaceRate,
+};
+pub use official_rate::{official_rate, OfficialRate};
+
+use std::sync::Once;
+
+/// Keeps OpenBLAS on the calling thread: the many small factorisations are spread over threads by
+/// rayon, and a second layer of threads would only get in its way.
+fn single_threaded_blas() {
+    extern "C" {
+        fn openblas_set_num_threads(threads: std::ffi::c_int);
+    }
+    static ONCE: Once = Once::new();
+    // SAFETY: OpenBLAS exports this function with this signature (cblas.h), and is linked: the
+    // dependency ndarray-linalg is built with its feature openblas-system. It has no precondition.
+    ONCE.call_once(|| unsafe { openblas_set_num_threads(1) });
+}

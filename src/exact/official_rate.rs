@@ -1,0 +1,117 @@
+//! The compression term in the convention of the official measurement code
+//! (`vis_utils/coding_rate.py`), which differs from the papers' formula in three ways:
+//!
+//! | | paper | official code |
+//! |---|---|---|
+//! | tokens | `U_k^T Z^{l+1/2}` | the projection of `LN1(Z^l)`, before attention |
+//! | size | as they are | each token of each head scaled to length 1 |
+//! | precision | `p / (N eps^2)` | `p / (N * 0.01)`, that is `eps = 0.1` |
+//!
+//! With unit tokens, `K/2 ln(1 + p / 0.01) <= R <= K p / 2 ln(1 + 1 / 0.01)` for `N >= p`: the
+//! upper end is reached by isotropic tokens, the lower by parallel ones.
+
+use ndarray::{ArrayView2, Axis};
+
+use super::coding_rate::coding_rate;
+use super::log_determinant::LogDeterminant;
+use crate::error::{Error, Result};
+
+/// The square of the precision that the official code uses; its argument is called `eps`.
+pub const OFFICIAL_EPSILON_SQUARED: f64 = 0.01;
+
+/// The official number for one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfficialRate {
+    /// The sum over heads, nats.
+    pub total: f64,
+    /// By head.
+    pub per_head: Vec<LogDeterminant>,
+    /// Head-token pairs of length zero. The official code divides by zero there and returns NaN;
+    /// here they stay zero, and are counted.
+    pub zero_tokens: usize,
+}
+
+/// `sum_k 1/2 logdet(I_N + p / (0.01 N) X_k X_k^T)`, `X_k` the rows of head `k` scaled to length 1.
+///
+/// # Shapes
+/// `projection` is (N, K p), rows are tokens, heads side by side: what the official hook sees.
+///
+/// # Errors
+/// [`Error::Shape`] if `heads` does not divide the columns; [`Error::Domain`] for NaN or infinities.
+pub fn official_rate(projection: ArrayView2<'_, f64>, heads: usize) -> Result<OfficialRate> {
+    let inner = projection.ncols();
+    if heads == 0 || inner % heads != 0 || inner == 0 {
+        return Err(Error::shape(
+            "projection",
+            format!("columns divisible by {heads} heads"),
+            format!("{inner} columns"),
+            "give the right number of heads",
+        ));
+    }
+    let mut zero_tokens = 0;
+    let per_head = projection
+        .axis_chunks_iter(Axis(1), inner / heads)
+        .map(|head| {
+            let mut unit = head.to_owned();
+            for mut token in unit.outer_iter_mut() {
+                let length = token.dot(&token).sqrt();
+                if length == 0.0 {
+                    zero_tokens += 1;
+                } else {
+                    token /= length;
+                }
+            }
+            coding_rate(unit.t(), OFFICIAL_EPSILON_SQUARED.sqrt())
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(OfficialRate {
+        total: per_head.iter().map(|rate| rate.value).sum(),
+        per_head,
+        zero_tokens,
+    })
+}
+
+/// The largest value of [`official_rate`] for `heads` heads of width `p` and at least `p` tokens.
+pub fn official_upper_bound(heads: usize, p: usize) -> f64 {
+    (heads * p) as f64 / 2.0 * (1.0 / OFFICIAL_EPSILON_SQUARED).ln_1p()
+}
+
+/// The smallest value of [`official_rate`] without zero tokens: all tokens of a head parallel.
+pub fn official_lower_bound(heads: usize, p: usize) -> f64 {
+    heads as f64 / 2.0 * (p as f64 / OFFICIAL_EPSILON_SQUARED).ln_1p()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn parallel_and_isotropic_tokens_reach_the_bounds_whatever_their_length() {
+        let (heads, p) = (2, 4);
+        let parallel = Array2::from_shape_fn((9, heads * p), |(token, _)| 1.0 + token as f64);
+        let found = official_rate(parallel.view(), heads).unwrap().total;
+        let bound = official_lower_bound(heads, p);
+        assert!((found - bound).abs() <= 1e-13 * bound);
+        let frame = Array2::from_shape_fn((8, heads * p), |(token, feature)| {
+            if token % p == feature % p {
+                3.0 + token as f64
+            } else {
+                0.0
+            }
+        });
+        let found = official_rate(frame.view(), heads).unwrap().total;
+        let bound = official_upper_bound(heads, p);
+        assert!((found - bound).abs() <= 1e-13 * bound);
+    }
+
+    #[test]
+    fn zero_tokens_are_counted_and_change_nothing_else() {
+        let mut tokens = Array2::from_shape_fn((6, 4), |(i, j)| ((i * 4 + j) as f64).sin());
+        tokens.row_mut(2).fill(0.0);
+        let found = official_rate(tokens.view(), 2).unwrap();
+        assert_eq!(found.zero_tokens, 2);
+        assert!(found.total.is_finite());
+        assert!(official_rate(tokens.view(), 3).is_err());
+    }
+}
