@@ -21,6 +21,8 @@ pub mod data;
 pub mod error;
 pub mod exact;
 pub mod fused;
+pub mod harness;
+pub mod measure;
 pub mod model;
 pub mod parallel;
 pub mod seed;

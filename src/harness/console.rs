@@ -1,0 +1,75 @@
+//! Flags every experiment takes, progress on standard error, exit codes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::record::root;
+use crate::error::Result;
+use crate::parallel;
+
+/// Flags every experiment takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExperimentArguments {
+    /// The whole path in seconds, on little data; marked as a trial in its record.
+    #[arg(long)]
+    pub quick: bool,
+    /// Seed of everything random.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for result.json, tables and figures.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Threads; the results do not depend on it. Default: RAYON_NUM_THREADS, else all cores.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+impl ExperimentArguments {
+    /// `--out`, or `reports/NAME`, with `quick` below it for a trial.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let folder = root().join("reports").join(name);
+            if self.quick {
+                folder.join("quick")
+            } else {
+                folder
+            }
+        })
+    }
+
+    /// Number of threads to use.
+    pub fn threads(&self) -> usize {
+        threads(self.threads)
+    }
+}
+
+/// The flag if given, else the default.
+pub fn threads(flag: Option<u16>) -> usize {
+    flag.map_or_else(parallel::default_threads, usize::from)
+}
+
+/// A progress bar with the time left, on standard error; silent where that is no terminal.
+pub fn progress(length: usize, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length as u64);
+    // The template is a constant that indicatif accepts; a plain bar would do as well.
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:32} {bar:32} {pos}/{len}  {elapsed} (left: {eta})")
+    {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar
+}
+
+/// Runs a program: prints an error on one line and turns it into the exit code.
+pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
+    match program() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

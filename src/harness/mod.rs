@@ -1,0 +1,14 @@
+//! What every experiment shares: a claim and its criterion fixed as data, the verdict, the record
+//! with its provenance, tables and charts, flags and exit codes.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`claim`] | claim, criterion, verdict |
+//! | [`record`] | `result.json`, with provenance |
+//! | [`chart`] | curves with error bars, as SVG |
+//! | [`console`] | flags every experiment takes, progress, exit codes |
+
+pub mod chart;
+pub mod claim;
+pub mod console;
+pub mod record;

@@ -1,0 +1,178 @@
+//! The record of a run: `result.json`. Two runs of the same command and seed differ in the fields
+//! under `provenance.time` alone.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::claim::Verdict;
+use crate::artefact;
+use crate::data::Images;
+use crate::error::{Error, Result};
+
+/// Version of the layout of `result.json`.
+pub const SCHEMA: u32 = 1;
+
+/// What a run was made from.
+#[derive(Debug, Clone, Serialize)]
+pub struct Provenance {
+    /// Commit of the source, with `+changes` if the tree differed from it; `unknown` without git.
+    pub commit: String,
+    /// The command line, program name first, without its folder.
+    pub command: Vec<String>,
+    /// The seed.
+    pub seed: u64,
+    /// Data sets by name, with their hash.
+    pub data: Vec<DataRecord>,
+    /// Hash of the checkpoint that was measured, if one was.
+    pub checkpoint_sha256: Option<String>,
+    /// Processor and its number of cores.
+    pub machine: String,
+    /// When and how long.
+    pub time: Time,
+}
+
+/// A data set that a run read.
+#[derive(Debug, Clone, Serialize)]
+pub struct DataRecord {
+    /// Name and split.
+    pub name: String,
+    /// Images in it.
+    pub images: usize,
+    /// SHA-256 of shape, labels and pixels.
+    pub sha256: String,
+}
+
+impl From<&Images> for DataRecord {
+    fn from(images: &Images) -> Self {
+        Self {
+            name: images.name.clone(),
+            images: images.len(),
+            sha256: images.sha256.clone(),
+        }
+    }
+}
+
+/// The only part of a record that may differ between equal runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Time {
+    /// Seconds since 1970 at the end of the run.
+    pub finished_unix: u64,
+    /// Duration.
+    pub wall_seconds: f64,
+}
+
+/// Everything an experiment leaves behind, apart from tables and figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record<S: Serialize, R: Serialize> {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the experiment.
+    pub experiment: &'static str,
+    /// A trial with `--quick`: never shown as a result.
+    pub quick: bool,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// The settings, resolved.
+    pub settings: S,
+    /// All claims with their verdicts.
+    pub verdicts: Vec<Verdict>,
+    /// What was measured, in the experiment's own layout.
+    pub results: R,
+}
+
+impl<S: Serialize, R: Serialize> Record<S, R> {
+    /// Writes `folder/result.json`, atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::File`] if a value cannot be written as JSON.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("result.json");
+        let mut text = serde_json::to_string_pretty(self).map_err(|e| {
+            Error::file(
+                &path,
+                "values JSON can hold",
+                e.to_string(),
+                "please report this",
+            )
+        })?;
+        text.push('\n');
+        artefact::write(&path, text.as_bytes())
+    }
+}
+
+/// Gathers the provenance of a run that began at `start`.
+pub fn provenance(
+    start: Instant,
+    seed: u64,
+    data: &[&Images],
+    checkpoint_sha256: Option<String>,
+) -> Provenance {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    Provenance {
+        commit: commit().unwrap_or_else(|| "unknown".into()),
+        command: command(),
+        seed,
+        data: data.iter().map(|images| DataRecord::from(*images)).collect(),
+        checkpoint_sha256,
+        machine: machine(),
+        time: Time {
+            finished_unix: now.map(|d| d.as_secs()).unwrap_or(0),
+            wall_seconds: (start.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        },
+    }
+}
+
+/// The command line with the program's folder, which differs between machines, taken off.
+pub fn command() -> Vec<String> {
+    let mut words: Vec<String> = std::env::args().collect();
+    if let Some(program) = words.first_mut() {
+        let name = Path::new(program.as_str()).file_name();
+        if let Some(name) = name.and_then(|n| n.to_str()) {
+            *program = name.to_owned();
+        }
+    }
+    words
+}
+
+/// The commit of the source tree.
+pub fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(root())
+            .args(arguments)
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "HEAD"])?;
+    // Reports are what runs write: they do not change what was run.
+    let changes = git(&["status", "--porcelain", "--", "src", "experiments", "Cargo.toml"])?;
+    Some(if changes.is_empty() {
+        commit
+    } else {
+        format!("{commit}+changes")
+    })
+}
+
+/// Folder of the source tree: the reports and the shipped checkpoints lie in it.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn machine() -> String {
+    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|l| l.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!(
+        "{}, {cores} cores, {}",
+        model.as_deref().unwrap_or(std::env::consts::ARCH),
+        std::env::consts::OS
+    )
+}
