@@ -137,6 +137,21 @@ impl Images {
         }
     }
 
+    /// The images `indices`, in that order, as a set of their own.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are none.
+    pub fn subset(&self, indices: &[usize]) -> Result<Self> {
+        Self::new(
+            self.name.clone(),
+            self.shape,
+            self.classes,
+            indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            indices.iter().map(|&i| self.labels[i]).collect(),
+            self.normalisation.clone(),
+        )
+    }
+
     /// `count` distinct indices, or all of them, drawn by the seed and sorted.
     pub fn sample(&self, count: usize, seed: u64) -> Vec<usize> {
         let mut rng = crate::seed::stream(seed, &format!("sample/{}", self.name));

@@ -19,18 +19,20 @@
 //!    most [`Sensitivity`](super::householder::Sensitivity) times `(m + 2 n) u` and its square.
 //!    (That factor is the customary one; the proven constant is larger, and was never approached
 //!    in tests.)
-//! 5. Where that bound exceeds 2e-13, changing each number of `B` in its last digit can change the
+//! 5. Where that bound exceeds 5e-13, changing each number of `B` in its last digit can change the
 //!    result by as much: the same QR in numbers of 32 digits ([`super::double_double`]), from the
 //!    caller's own numbers, since `B` rounded to doubles is already too far away.
 //!
-//! Where `B` is a product, `U^T Z`, its rounding takes part: `perturbation` bounds it relative to
-//! the rows (or columns) of `B`, enters the bounds of 1 to 4, and where it is what breaks them, the
-//! product is made again in 32 digits first.
+//! The factor in `B` rounds every entry by `2 u` of its size; the constants above cover that. Where
+//! `B` is a product, `U^T Z`, its rounding `dB` is not small entry by entry. It changes the value by
+//! at most `||W||_F ||dB||_F + ||dB||_F^2`, `W = B A^-1`, `||W||_F^2 = tr(A^-1 - A^-2) <= n / 4`; where
+//! that breaks the bound, the product is made again in 32 digits first.
 //!
 //! Every result carries its bound. Rows or columns may differ by any factor, and `B` may be as large
 //! as `2^1000` or as small as doubles go: it is held as a matrix of entries up to 1 times a power of
 //! two.
 
+use ndarray::linalg::general_mat_mul;
 use ndarray::{s, Array2, ArrayView2, Axis};
 use ndarray_linalg::{CholeskyFactorized, DeterminantC, FactorizeCInto, InverseC, UPLO};
 
@@ -43,7 +45,10 @@ use crate::error::{Error, Result};
 const UNIT_ROUNDOFF: f64 = <f64 as Number>::UNIT_ROUNDOFF;
 
 /// A way is taken only where its relative error is provably below this.
-const TOLERANCE: f64 = 2e-13;
+const TOLERANCE: f64 = 5e-13;
+
+/// Rows of `U` and `Z` whose products are summed in one go: shorter sums round less.
+const BLOCK: usize = 32;
 
 /// Which of the five ways was taken; see the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +101,8 @@ pub struct ScaledTokens<'a> {
     /// `B = mantissa * 2^exponent`, entries of the mantissa up to about 1.
     mantissa: Array2<f64>,
     exponent: i32,
-    /// Bound on the rounding of rows, and of columns, of the mantissa relative to their length.
-    perturbation: [f64; 2],
+    /// Bound on the Frobenius norm of the mantissa's rounding by the product `U^T Z`.
+    rounding: f64,
 }
 
 impl<'a> ScaledTokens<'a> {
@@ -151,7 +156,7 @@ impl<'a> ScaledTokens<'a> {
             epsilon,
             mantissa: Array2::zeros((features, tokens.ncols())),
             exponent: 0,
-            perturbation: [2.0 * UNIT_ROUNDOFF; 2],
+            rounding: 0.0,
         };
         let sizes = [Some(tokens), basis].map(|m| m.map_or(1.0, largest));
         if sizes.contains(&0.0) {
@@ -177,26 +182,17 @@ impl<'a> ScaledTokens<'a> {
             None => scaled.mantissa = unit_tokens * factor,
             Some(basis) => {
                 let unit_basis = basis.mapv(|v| scale(v, -powers[1]));
-                scaled.mantissa = unit_basis.t().dot(&unit_tokens) * factor;
-                let absolute = unit_basis.mapv(f64::abs).reversed_axes();
-                let absolute = absolute.dot(&unit_tokens.mapv(f64::abs)) * factor;
-                let rounding = (basis.nrows() + 2) as f64 * UNIT_ROUNDOFF;
-                scaled.perturbation = [0, 1].map(|axis| {
-                    let lanes = scaled.mantissa.lanes(Axis(axis)).into_iter();
-                    let pairs = lanes.zip(absolute.lanes(Axis(axis)));
-                    // A column of B is a lane along its rows, axis 0.
-                    pairs
-                        .map(|(own, bound)| {
-                            let (own, bound) = (own.dot(&own), bound.dot(&bound));
-                            if bound == 0.0 {
-                                0.0
-                            } else {
-                                rounding * (bound / own).sqrt()
-                            }
-                        })
-                        .fold(0.0, f64::max)
-                });
-                scaled.perturbation.swap(0, 1);
+                for (u, z) in unit_basis
+                    .axis_chunks_iter(Axis(0), BLOCK)
+                    .zip(unit_tokens.axis_chunks_iter(Axis(0), BLOCK))
+                {
+                    general_mat_mul(factor, &u.t(), &z, 1.0, &mut scaled.mantissa);
+                }
+                // Sums of BLOCK products, then of one number per block; each entry of |U|^T |Z| is
+                // at most |u| |z|.
+                let terms = BLOCK + basis.nrows().div_ceil(BLOCK);
+                let size = factor * frobenius(&unit_basis) * frobenius(&unit_tokens);
+                scaled.rounding = terms as f64 * UNIT_ROUNDOFF * size;
             }
         }
         Ok(scaled)
@@ -245,6 +241,11 @@ impl<'a> ScaledTokens<'a> {
     }
 }
 
+fn frobenius(matrix: &Array2<f64>) -> f64 {
+    let entries: Vec<f64> = matrix.iter().copied().collect();
+    norm(&entries)
+}
+
 fn largest(matrix: ArrayView2<'_, f64>) -> f64 {
     matrix.iter().fold(0.0, |a: f64, v| a.max(v.abs()))
 }
@@ -289,15 +290,14 @@ fn solve(b: &ScaledTokens<'_>, gradient: bool) -> Result<Solution> {
     // Both sides give the same determinant: work on the one with the fewer columns.
     let wide = b.mantissa.nrows() < b.mantissa.ncols();
     let orient = |m: Array2<f64>| if wide { m.reversed_axes() } else { m };
-    let perturbation = b.perturbation[usize::from(!wide)];
     let tall = orient(b.mantissa.clone());
     let within = |solution: &Solution| solution.0.relative_error_bound <= TOLERANCE;
-    let mut solution = in_doubles(&tall, b.exponent, perturbation, gradient)?;
+    let mut solution = in_doubles(&tall, b.exponent, b.rounding, gradient)?;
     if !within(&solution) {
         let precise = b.precise();
-        if perturbation > 4.0 * UNIT_ROUNDOFF {
+        if b.basis.is_some() {
             let tall = orient(precise.mapv(Number::to_f64));
-            solution = in_doubles(&tall, b.exponent, 2.0 * UNIT_ROUNDOFF, gradient)?;
+            solution = in_doubles(&tall, b.exponent, 0.0, gradient)?;
         }
         if !within(&solution) {
             let tall = if wide {
@@ -312,22 +312,21 @@ fn solve(b: &ScaledTokens<'_>, gradient: bool) -> Result<Solution> {
     Ok((value, resolvent.map(orient)))
 }
 
-/// Ways 1 to 4, for `B = tall * 2^exponent` whose columns are known up to the relative
-/// `perturbation`.
+/// Ways 1 to 4, for `B = tall * 2^exponent`, where `tall` is rounded by a matrix of Frobenius norm
+/// `rounding`.
 fn in_doubles(
     tall: &Array2<f64>,
     exponent: i32,
-    perturbation: f64,
+    rounding: f64,
     gradient: bool,
 ) -> Result<Solution> {
     let (m, n) = tall.dim();
-    let entries: Vec<f64> = tall.iter().copied().collect();
-    let size = scale(norm(&entries), exponent);
-    // ||B||_F^2 is off by twice the relative error of B.
+    let size = scale(frobenius(tall), exponent);
+    let rounding = scale(rounding, exponent);
     if size < 2.0f64.powi(-30) {
         let value = 0.5 * size * size;
-        let relative = (m * n + 4) as f64 * UNIT_ROUNDOFF + 2.0 * perturbation;
-        let value = LogDeterminant::new(value, relative * value, Method::Series);
+        let error = (m * n + 4) as f64 * UNIT_ROUNDOFF * value + size * rounding;
+        let value = LogDeterminant::new(value, error, Method::Series);
         let resolvent = gradient.then(|| tall.mapv(|v| scale(v, exponent)));
         return Ok((value, resolvent));
     }
@@ -336,7 +335,7 @@ fn in_doubles(
         let plain = tall.mapv(|v| scale(v, exponent));
         let mut a = plain.t().dot(&plain);
         if size <= 1.0 {
-            let value = shifted_cholesky(&a, m, perturbation);
+            let value = shifted_cholesky(&a, m, size * rounding + rounding * rounding);
             let resolvent = if gradient {
                 a.diag_mut().mapv_inplace(|g| g + 1.0);
                 Some(resolvent(&factor(a)?, &plain)?)
@@ -346,7 +345,7 @@ fn in_doubles(
             return Ok((value, resolvent));
         }
         a.diag_mut().mapv_inplace(|g| g + 1.0);
-        if let Some((value, factor)) = certified_cholesky(a, m, perturbation)? {
+        if let Some((value, factor)) = certified_cholesky(a, m, rounding)? {
             let resolvent = if gradient {
                 Some(resolvent(&factor, &plain)?)
             } else {
@@ -358,7 +357,7 @@ fn in_doubles(
     Ok(rowwise_qr(
         tall,
         exponent,
-        perturbation,
+        rounding,
         gradient,
         Method::RowwiseQr,
     ))
@@ -389,8 +388,8 @@ fn resolvent(factor: &Factor, b: &Array2<f64>) -> Result<Array2<f64>> {
     Ok(b.dot(&inverse(factor)?))
 }
 
-/// Way 2: `gram` is `G`.
-fn shifted_cholesky(gram: &Array2<f64>, m: usize, perturbation: f64) -> LogDeterminant {
+/// Way 2: `gram` is `G`, and `rounding` what the rounding of `B` can change.
+fn shifted_cholesky(gram: &Array2<f64>, m: usize, rounding: f64) -> LogDeterminant {
     let n = gram.nrows();
     let mut reduced = gram.clone();
     let mut value = 0.0;
@@ -408,8 +407,7 @@ fn shifted_cholesky(gram: &Array2<f64>, m: usize, perturbation: f64) -> LogDeter
         }
     }
     // 1/2 sum_ij |A^-1_ij| |dG_ij| with |A^-1_ij| <= 1 and |dG_ij| <= c u sqrt(G_ii G_jj).
-    let constant = (m + 3 * n + 10) as f64 * UNIT_ROUNDOFF + 2.0 * perturbation;
-    let error = 0.5 * constant * spread * spread;
+    let error = 0.5 * (m + 3 * n + 10) as f64 * UNIT_ROUNDOFF * spread * spread + rounding;
     LogDeterminant::new(value, error, Method::ShiftedCholesky)
 }
 
@@ -417,7 +415,7 @@ fn shifted_cholesky(gram: &Array2<f64>, m: usize, perturbation: f64) -> LogDeter
 fn certified_cholesky(
     a: Array2<f64>,
     m: usize,
-    perturbation: f64,
+    rounding: f64,
 ) -> Result<Option<(LogDeterminant, Factor)>> {
     let n = a.nrows();
     let diagonal: Vec<f64> = a.diag().iter().map(|x| x.sqrt()).collect();
@@ -426,28 +424,34 @@ fn certified_cholesky(
         return Ok(None);
     };
     let value = 0.5 * factor.ln_detc();
-    let constant = (m + n + 10) as f64 * UNIT_ROUNDOFF + 2.0 * perturbation;
+    let constant = 0.5 * (m + n + 10) as f64 * UNIT_ROUNDOFF;
     let logarithms = n as f64 * UNIT_ROUNDOFF * value;
-    let certify = |sum: f64| {
-        let found = LogDeterminant::new(value, 0.5 * constant * sum + logarithms, Method::Cholesky);
+    let certify = |sum: f64, resolvent_square: f64| {
+        let of_b = (resolvent_square.sqrt() + rounding) * rounding;
+        let error = constant * sum + of_b + logarithms;
+        let found = LogDeterminant::new(value, error, Method::Cholesky);
         (found.relative_error_bound <= TOLERANCE).then_some(found)
     };
     let spread: f64 = diagonal.iter().sum();
-    if let Some(found) = certify(spread * spread) {
+    let quarter = n as f64 / 4.0;
+    if let Some(found) = certify(spread * spread, quarter) {
         return Ok(Some((found, factor)));
     }
-    let sum = inverse(&factor)?
-        .indexed_iter()
-        .map(|((i, j), value)| value.abs() * diagonal[i] * diagonal[j])
-        .sum();
-    Ok(certify(sum).map(|found| (found, factor)))
+    let (mut sum, mut resolvent_square) = (0.0, 0.0);
+    for ((i, j), value) in inverse(&factor)?.indexed_iter() {
+        sum += value.abs() * diagonal[i] * diagonal[j];
+        resolvent_square += if i == j { *value } else { 0.0 } - value * value;
+    }
+    // The difference may come out slightly negative; n u covers its own rounding.
+    let resolvent_square = resolvent_square.max(0.0) + n as f64 * UNIT_ROUNDOFF;
+    Ok(certify(sum, resolvent_square.min(quarter)).map(|found| (found, factor)))
 }
 
 /// Ways 4 and 5.
 fn rowwise_qr<T: Number>(
     tall: &Array2<T>,
     exponent: i32,
-    perturbation: f64,
+    rounding: f64,
     gradient: bool,
     method: Method,
 ) -> Solution {
@@ -470,11 +474,13 @@ fn rowwise_qr<T: Number>(
     let qr = RowwiseQr::new(stacked.view());
     let value = qr.ln_abs_det(2.0f64.powi(lift)).max(0.0);
     let (inverse, sensitivity) = qr.pseudo_inverse();
-    let constant = (m + 2 * n) as f64 * T::UNIT_ROUNDOFF + perturbation;
-    let error = constant * (sensitivity.first_order + constant * sensitivity.second_order);
-    let value = LogDeterminant::new(value, error, method);
     // M^+ = (I + B^T B)^{-1} [B^T, I]: its first m columns are the transposed resolvent.
-    let resolvent = gradient.then(|| inverse.slice(s![.., ..m]).t().mapv(|v| v * lowered));
+    let resolvent = inverse.slice(s![.., ..m]).t().mapv(|v| v * lowered);
+    let constant = (m + 2 * n) as f64 * T::UNIT_ROUNDOFF;
+    let error = constant * (sensitivity.first_order + constant * sensitivity.second_order)
+        + (frobenius(&resolvent) + rounding) * rounding;
+    let value = LogDeterminant::new(value, error, method);
+    let resolvent = gradient.then_some(resolvent);
     (value, resolvent)
 }
 

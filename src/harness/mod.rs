@@ -6,9 +6,11 @@
 //! | [`claim`] | claim, criterion, verdict |
 //! | [`record`] | `result.json`, with provenance |
 //! | [`chart`] | curves with error bars, as SVG |
+//! | [`training`] | training from the command line |
 //! | [`console`] | flags every experiment takes, progress, exit codes |
 
 pub mod chart;
 pub mod claim;
 pub mod console;
 pub mod record;
+pub mod training;

@@ -119,6 +119,23 @@ impl CrateConfig {
         self
     }
 
+    /// The same network with another width, whose heads share it equally.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if `heads` does not divide `d`.
+    pub fn with_width(mut self, d: usize, heads: usize) -> Result<Self> {
+        if heads == 0 || d % heads != 0 {
+            return Err(Error::argument(
+                "--width",
+                "a width that the number of heads divides",
+                format!("{d} {heads}"),
+                "choose another pair",
+            ));
+        }
+        (self.d, self.heads, self.head_width) = (d, heads, d / heads);
+        Ok(self)
+    }
+
     /// Refuses sizes that no network can have.
     ///
     /// # Errors

@@ -51,6 +51,22 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// The recipe of the networks that ship with this project, for small images.
+    pub fn demo() -> Self {
+        Self {
+            epochs: 10,
+            batch: 128,
+            learning_rate: 1e-3,
+            weight_decay: 0.05,
+            warmup_epochs: 0.5,
+            label_smoothing: 0.1,
+            augmentation: Augmentation {
+                shift: 2,
+                flip: true,
+            },
+        }
+    }
+
     /// Learning rate at `step` of `steps`: linear warm-up, then a half cosine to zero.
     pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
         let warmup = self.warmup_epochs * steps as f64 / self.epochs.max(1) as f64;

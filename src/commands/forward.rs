@@ -1,0 +1,113 @@
+//! `whitebox forward --checkpoint FILE --heads K --input x.npy --output y.npy [--measure m.json]`
+
+use std::path::PathBuf;
+
+use dfdx::prelude::Cpu;
+use ndarray::{Array2, Ix4};
+use whitebox::harness::console;
+use whitebox::measure::layerwise::{measure_input, Quantity};
+use whitebox::model::checkpoint::Checkpoint;
+use whitebox::model::Pool;
+use whitebox::{artefact, Error, Result};
+
+use super::npy;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// safetensors file with the official parameter names.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: PathBuf,
+    /// Heads; no tensor's shape shows it. Not needed for checkpoints written here.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    heads: Option<u32>,
+    /// What the head reads.
+    #[arg(long, value_enum)]
+    pool: Option<Pool>,
+    /// Image channels.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    channels: Option<u32>,
+    /// Images (B, C, H, W), f32, already normalised.
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Where to write the logits (B, classes), f32.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Where to write the official layer-wise measurement over the batch, as JSON.
+    #[arg(long, value_name = "FILE")]
+    measure: Option<PathBuf>,
+    /// Threads; the results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let checkpoint = Checkpoint::read(&arguments.checkpoint)?;
+    let own = checkpoint.config;
+    let heads = match (arguments.heads, own) {
+        (Some(heads), _) => heads as usize,
+        (None, _) => checkpoint.own_config()?.heads,
+    };
+    let pool = arguments.pool.or(own.map(|c| c.pool)).unwrap_or(Pool::Cls);
+    let channels = arguments.channels.map(|c| c as usize);
+    let channels = channels.or(own.map(|c| c.channels)).unwrap_or(3);
+    let config = checkpoint.infer(heads, pool, channels)?;
+    let network = checkpoint.network(config, &Cpu::default())?;
+    let input = npy::read::<Ix4>(&arguments.input, "(B, C, H, W)")?;
+    let (b, c, h, w) = input.dim();
+    let [height, width] = config.image_size;
+    if (c, h, w) != (config.channels, height, width) || b == 0 {
+        return Err(Error::file(
+            &arguments.input,
+            format!(
+                "(B, {}, {height}, {width}), which tensor pos_embedding of the checkpoint implies",
+                config.channels
+            ),
+            format!("({b}, {c}, {h}, {w})"),
+            "resize the images, or give the right --channels",
+        ));
+    }
+    if let Some((position, value)) = input.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        return Err(Error::file(
+            &arguments.input,
+            "finite numbers",
+            format!("{value} at {position:?}"),
+            "find out where it comes from",
+        ));
+    }
+    let pixels: Vec<f32> = input.iter().map(|&v| v as f32).collect();
+    let quantities: &[Quantity] = match arguments.measure {
+        Some(_) => &Quantity::OFFICIAL,
+        None => &[],
+    };
+    let threads = console::threads(arguments.threads);
+    // The official rate has its own precision; no other rate is asked for.
+    let found = measure_input(&network, &pixels, quantities, 1.0, threads)?;
+    let logits = Array2::from_shape_vec((b, config.classes), found.logits.clone())
+        .map_err(Error::device)?;
+    let report = arguments.measure.as_ref().map(|path| {
+        let rates = found.curve(Quantity::OfficialRate);
+        let nonzeros = found.curve(Quantity::NonzeroAfterIsta);
+        let pairs = rates.into_iter().zip(nonzeros);
+        let layers: Vec<_> = pairs
+            .flat_map(|(rates, nonzeros)| rates.summaries().into_iter().zip(nonzeros.summaries()))
+            .map(|(rate, nonzero)| {
+                serde_json::json!({
+                    "official_rate_mean": rate.mean,
+                    "official_rate_std": (b > 1).then_some(rate.deviation),
+                    "nonzero_fraction_mean": nonzero.mean,
+                    "nonzero_fraction_std": nonzero.population_deviation(),
+                })
+            })
+            .collect();
+        let report = serde_json::json!({
+            "layers": layers,
+            "zero_tokens": found.zero_tokens,
+        });
+        (path, format!("{report:#}\n"))
+    });
+    npy::write(&arguments.output, &logits)?;
+    if let Some((path, text)) = report {
+        artefact::write(path, text.as_bytes())?;
+    }
+    Ok(())
+}

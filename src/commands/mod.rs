@@ -1,0 +1,6 @@
+//! One file per sub-command: flags, and the few calls they mean.
+
+pub(crate) mod forward;
+pub(crate) mod npy;
+pub(crate) mod rate;
+pub(crate) mod train;
