@@ -5,3 +5,5 @@
 
 mod network;
 mod rates;
+#[path = "../support/mod.rs"]
+mod support;
