@@ -10,7 +10,7 @@
 //! 3 of 11 steps rising; nonzeros .411, then .205 at layer 11 and .336 at layer 12.
 //!
 //! The code behind that figure measures something else than the caption says (see
-//! [`whitebox::exact::official_rate`]); both are measured here, on the same images, for the trained
+//! [`mod@whitebox::exact::official_rate`]); both are measured here, on the same images, for the trained
 //! network and for the untrained one of the same sizes as control.
 //!
 //! **Criteria**: the constants below, fixed before the first run. The numbers are those of the
@@ -78,7 +78,10 @@ const SPARSITY_GROWS: Claim = Claim {
     statement: "In a trained network the ISTA outputs get sparser with depth, up to the last layer",
     criteria: &[
         Criterion::at_most("held-out: rank correlation of nonzeros with depth", -0.6),
-        Criterion::at_most("held-out: nonzeros at the last layer but one / at the first", 0.8),
+        Criterion::at_most(
+            "held-out: nonzeros at the last layer but one / at the first",
+            0.8,
+        ),
         Criterion::at_least("fall of nonzeros beyond the untrained network's", 0.0).control(),
     ],
     kind: Kind::Empirical,
@@ -115,13 +118,17 @@ const EVERY_BLOCK_WORKS: Claim = Claim {
     id: "C-LAY-05",
     paper: PAPER,
     location: "section 2: what each block is derived to do",
-    statement: "In most layers MSSA lowers R^c for the layer's own U (tokens of length 1), and ISTA \
+    statement:
+        "In most layers MSSA lowers R^c for the layer's own U (tokens of length 1), and ISTA \
                 raises the sparsity",
     criteria: &[
         Criterion::at_least("fraction of layers where MSSA lowers R^c, unit tokens", 0.8),
         Criterion::at_least("fraction of layers where ISTA raises the sparsity", 0.8),
-        Criterion::at_most("untrained: fraction of layers where MSSA lowers R^c, unit tokens", 0.5)
-            .control(),
+        Criterion::at_most(
+            "untrained: fraction of layers where MSSA lowers R^c, unit tokens",
+            0.5,
+        )
+        .control(),
         Criterion::at_least("fraction of layers where ISTA beats a plain ReLU", 0.5).control(),
     ],
     kind: Kind::Empirical,
@@ -211,7 +218,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let limit = (!arguments.train).then_some(count);
     let training_images = data.read(Split::Train, limit, seed)?;
     let held_out_images = data.read(Split::Test, limit, seed)?;
-    let (trained, checkpoint_sha256) = trained(arguments, &training_images, &held_out_images)?;
+    let (trained, checkpoint_sha256) =
+        trained(arguments, &training_images, &held_out_images)?.unzip();
     let config = match (&trained, &arguments.preset) {
         (Some(network), _) => *network.config(),
         (None, preset) => {
@@ -235,7 +243,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         data.data.word(),
     );
     let mut measured = Vec::new();
-    let networks = [("trained", trained.as_ref()), ("untrained", Some(&untrained))];
+    let networks = [
+        ("trained", trained.as_ref()),
+        ("untrained", Some(&untrained)),
+    ];
     let splits = [
         (Split::Train, &training_images),
         (Split::Test, &held_out_images),
@@ -323,14 +334,17 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The trained network and the hash of its file, if there is one to measure.
+/// A network and the hash of its file.
+type Checkpointed = (CrateClassifier<f32, Cpu>, String);
+
+/// The trained network, if there is one to measure.
 fn trained(
     arguments: &Arguments,
     images: &Images,
     held_out: &Images,
-) -> Result<(Option<CrateClassifier<f32, Cpu>>, Option<String>)> {
+) -> Result<Option<Checkpointed>> {
     if arguments.preset.is_some() {
-        return Ok((None, None));
+        return Ok(None);
     }
     let word = arguments.data.data.word();
     let default = root().join(format!("reports/checkpoints/crate-demo-{word}.safetensors"));
@@ -354,13 +368,15 @@ fn trained(
             "find",
             path,
             std::io::ErrorKind::NotFound.into(),
-            format!("add --train to make a network for {word}, or name one with --checkpoint, or \
-                     measure an untrained one with --preset"),
+            format!(
+                "add --train to make a network for {word}, or name one with --checkpoint, or \
+                     measure an untrained one with --preset"
+            ),
         ));
     }
     let checkpoint = Checkpoint::read(path)?;
     let network = checkpoint.network(checkpoint.own_config()?, &Cpu::default())?;
-    Ok((Some(network), Some(checkpoint.sha256)))
+    Ok(Some((network, checkpoint.sha256)))
 }
 
 fn find<'a>(measured: &'a [Measured], network: &str, split: Split) -> Option<&'a Layerwise> {
@@ -472,7 +488,11 @@ fn judge(measured: &[Measured]) -> Vec<Verdict> {
             ),
             number(
                 "fraction of layers where ISTA raises the sparsity",
-                fraction_below(found, Quantity::NonzeroAfterIsta, Quantity::NonzeroBeforeIsta),
+                fraction_below(
+                    found,
+                    Quantity::NonzeroAfterIsta,
+                    Quantity::NonzeroBeforeIsta,
+                ),
             ),
             number(
                 "fraction of layers where ISTA beats a plain ReLU",
@@ -547,7 +567,14 @@ fn print_table(measured: &[Measured]) {
     );
     println!(
         "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
-        "layer", "train", "held-out", "untrained", "train", "held-out", "untrained", "held-out",
+        "layer",
+        "train",
+        "held-out",
+        "untrained",
+        "train",
+        "held-out",
+        "untrained",
+        "held-out",
         "untrained"
     );
     let sources = [
@@ -557,17 +584,20 @@ fn print_table(measured: &[Measured]) {
     ];
     let layers = measured[0].values.means(Quantity::OfficialRate).len();
     let cell = |source: Option<&Layerwise>, quantity: Quantity, layer: usize| {
-        source.map_or(f64::NAN, |found| found.means(quantity)[layer])
+        source.map(|found| found.means(quantity)[layer])
     };
     let change = |source: Option<&Layerwise>, layer: usize| {
-        cell(source, Quantity::UnitSubspaceRateAfterMssa, layer)
-            - cell(source, Quantity::UnitSubspaceRateBeforeMssa, layer)
+        let after = cell(source, Quantity::UnitSubspaceRateAfterMssa, layer)?;
+        Some(after - cell(source, Quantity::UnitSubspaceRateBeforeMssa, layer)?)
     };
+    let one = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
+    let three = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
+    let signed = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:+.2}"));
     for layer in 0..layers {
-        let rate = sources.map(|s| cell(s, Quantity::OfficialRate, layer));
-        let sparsity = sources.map(|s| cell(s, Quantity::NonzeroAfterIsta, layer));
+        let rate = sources.map(|s| one(cell(s, Quantity::OfficialRate, layer)));
+        let sparsity = sources.map(|s| three(cell(s, Quantity::NonzeroAfterIsta, layer)));
         println!(
-            "{:>5} | {:>8.1} {:>8.1} {:>9.1} | {:>8.3} {:>8.3} {:>9.3} | {:>+9.2} {:>+9.2}",
+            "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
             layer + 1,
             rate[0],
             rate[1],
@@ -575,8 +605,8 @@ fn print_table(measured: &[Measured]) {
             sparsity[0],
             sparsity[1],
             sparsity[2],
-            change(sources[1], layer),
-            change(sources[2], layer),
+            signed(change(sources[1], layer)),
+            signed(change(sources[2], layer)),
         );
     }
 }
@@ -607,7 +637,9 @@ fn write_table(path: &Path, measured: &[Measured]) -> Result<()> {
                     deviation: summary.deviation,
                     images: summary.count,
                 };
-                table.serialize(row).map_err(|e| unwritable(e.to_string()))?;
+                table
+                    .serialize(row)
+                    .map_err(|e| unwritable(e.to_string()))?;
             }
         }
     }

@@ -32,7 +32,9 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         // Temporary files are private; artefacts have the permissions of ordinary files.
         use std::os::unix::fs::PermissionsExt;
         let permissions = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(permissions).map_err(failed)?;
+        file.as_file()
+            .set_permissions(permissions)
+            .map_err(failed)?;
     }
     file.persist(path).map_err(|e| failed(e.error))?;
     Ok(())

@@ -82,8 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let threads = console::threads(arguments.threads);
     // The official rate has its own precision; no other rate is asked for.
     let found = measure_input(&network, &pixels, quantities, 1.0, threads)?;
-    let logits = Array2::from_shape_vec((b, config.classes), found.logits.clone())
-        .map_err(Error::device)?;
+    let logits =
+        Array2::from_shape_vec((b, config.classes), found.logits.clone()).map_err(Error::device)?;
     let report = arguments.measure.as_ref().map(|path| {
         let rates = found.curve(Quantity::OfficialRate);
         let nonzeros = found.curve(Quantity::NonzeroAfterIsta);

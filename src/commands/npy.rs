@@ -47,8 +47,8 @@ pub(crate) fn read<D: Dimension>(path: &Path, axes: &str) -> Result<ndarray::Arr
 /// [`Error::Io`].
 pub(crate) fn write<D: Dimension>(path: &Path, array: &ndarray::Array<f32, D>) -> Result<()> {
     let mut bytes = Vec::new();
-    array.write_npy(&mut bytes).map_err(|e| {
-        Error::file(path, "an array .npy can hold", e.to_string(), "report this")
-    })?;
+    array
+        .write_npy(&mut bytes)
+        .map_err(|e| Error::file(path, "an array .npy can hold", e.to_string(), "report this"))?;
     artefact::write(path, &bytes)
 }

@@ -74,7 +74,14 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e| Error::io("list", folder, e, "name a folder that exists with --data-dir");
+    let failed = |e| {
+        Error::io(
+            "list",
+            folder,
+            e,
+            "name a folder that exists with --data-dir",
+        )
+    };
     let mut paths = std::fs::read_dir(folder)
         .map_err(failed)?
         .map(|entry| entry.map(|e| e.path()).map_err(failed))
@@ -108,9 +115,8 @@ fn decode(path: &Path) -> Result<Vec<u8>> {
         return Err(undecodable("an empty picture".into()));
     }
     // torchvision's Resize truncates the longer side, and rounds the crop's corner.
-    let longer = |long: u32, short: u32| {
-        (u64::from(RESIZE) * u64::from(long) / u64::from(short)) as u32
-    };
+    let longer =
+        |long: u32, short: u32| (u64::from(RESIZE) * u64::from(long) / u64::from(short)) as u32;
     let (width, height) = if width <= height {
         (RESIZE, longer(height, width))
     } else {

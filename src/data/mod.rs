@@ -77,7 +77,13 @@ impl Images {
         if labels.is_empty() || pixels.len() != size * labels.len() {
             return Err(Error::shape(
                 name,
-                format!("({}, {}, {}, {})", labels.len(), shape[0], shape[1], shape[2]),
+                format!(
+                    "({}, {}, {}, {})",
+                    labels.len(),
+                    shape[0],
+                    shape[1],
+                    shape[2]
+                ),
                 format!("{} bytes", pixels.len()),
                 "pass as many images as labels, at least one",
             ));
@@ -146,7 +152,11 @@ impl Images {
             self.name.clone(),
             self.shape,
             self.classes,
-            indices.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            indices
+                .iter()
+                .flat_map(|&i| self.image(i))
+                .copied()
+                .collect(),
             indices.iter().map(|&i| self.labels[i]).collect(),
             self.normalisation.clone(),
         )

@@ -73,9 +73,7 @@ impl DataArguments {
             }
             DataName::Cifar10 => cifar::read(self.folder()?, split),
             DataName::ImageFolder => image_folder::read(self.folder()?, split, limit),
-            DataName::Procedural => {
-                procedural::gratings(limit.unwrap_or(2000), 1, 28, split, seed)
-            }
+            DataName::Procedural => procedural::gratings(limit.unwrap_or(2000), 1, 28, split, seed),
         }
     }
 

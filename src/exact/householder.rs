@@ -51,7 +51,13 @@ impl<T: Number> RowwiseQr<T> {
     fn reduce(&mut self, k: usize) {
         let norms: Vec<T> = self.columns[k..].iter().map(|c| norm(&c[k..])).collect();
         let longest = (0..norms.len())
-            .reduce(|a, b| if norms[b].to_f64() > norms[a].to_f64() { b } else { a })
+            .reduce(|a, b| {
+                if norms[b].to_f64() > norms[a].to_f64() {
+                    b
+                } else {
+                    a
+                }
+            })
             .unwrap_or(0);
         self.columns.swap(k, k + longest);
         self.column_order.swap(k, k + longest);

@@ -533,7 +533,10 @@ mod tests {
                 0.5 * (x * x).ln_1p()
             };
             assert_eq!(found.method, method, "{x}");
-            assert!((found.value - exact).abs() <= 4e-16 * exact, "{x}: {found:?}");
+            assert!(
+                (found.value - exact).abs() <= 4e-16 * exact,
+                "{x}: {found:?}"
+            );
         }
     }
 

@@ -3,8 +3,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`coding_rate`] | `R`, `R^c`, `Delta R` and their gradients, in the papers' convention |
-//! | [`official_rate`] | `R^c` in the convention of the official measurement code |
+//! | [`mod@coding_rate`] | `R`, `R^c`, `Delta R` and their gradients, in the papers' convention |
+//! | [`mod@official_rate`] | `R^c` in the convention of the official measurement code |
 //! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
 //! | [`householder`] | the QR factorisation that this needs in the hard cases |
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |

@@ -111,9 +111,23 @@ pub fn backward(
     let dictionary = Matrix::new(weights.dictionary, d, d);
     let mut dresidual = vec![0.0; y.len()];
     let g = Matrix::new(dz, rows, d);
-    product(&mut dresidual, d, g, dictionary.t(), weights.step_size, false);
+    product(
+        &mut dresidual,
+        d,
+        g,
+        dictionary.t(),
+        weights.step_size,
+        false,
+    );
     let r = Matrix::new(&saved.residual, rows, d);
-    product(&mut gradients.dictionary, d, r.t(), g, weights.step_size, true);
+    product(
+        &mut gradients.dictionary,
+        d,
+        r.t(),
+        g,
+        weights.step_size,
+        true,
+    );
     let dr = Matrix::new(&dresidual, rows, d);
     let x = Matrix::new(&saved.normalised, rows, d);
     product(&mut gradients.dictionary, d, dr.t(), x, -1.0, true);

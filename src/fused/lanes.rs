@@ -145,7 +145,15 @@ pub fn exponential(x: f32) -> f32 {
     let k = (bounded * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let r = (bounded - k * LN2_HIGH) - k * LN2_LOW;
     let mut polynomial = 1.0 / 5040.0;
-    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for coefficient in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         polynomial = polynomial * r + coefficient;
     }
     // Casting a NaN gives 0, and the product keeps the NaN of the polynomial.
@@ -188,7 +196,11 @@ mod tests {
         let y: Vec<f32> = (0..103).map(|i| (i as f32 * 0.3).cos()).collect();
         let exact: f64 = x.iter().map(|&v| f64::from(v)).sum();
         assert!((f64::from(sum(&x)) - exact).abs() < 1e-5);
-        let exact: f64 = x.iter().zip(&y).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+        let exact: f64 = x
+            .iter()
+            .zip(&y)
+            .map(|(&a, &b)| f64::from(a) * f64::from(b))
+            .sum();
         assert!((f64::from(dot(&x, &y)) - exact).abs() < 1e-5);
         let exact: f64 = x.iter().map(|&a| (f64::from(a) - 0.5).powi(2)).sum();
         assert!((f64::from(squared_distance(&x, 0.5)) - exact).abs() < 1e-4);

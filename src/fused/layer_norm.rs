@@ -85,7 +85,8 @@ pub fn backward(
         .zip(dz.chunks_exact_mut(features))
     {
         let (mean, s) = moments(z);
-        token_weights(z, dx, mean, s, weights.gain, &mut normalised, &mut g, gradients);
+        let token = Token { z, dx, mean, s };
+        token_weights(token, weights.gain, &mut normalised, &mut g, gradients);
         let inverse = 1.0 / features as f32;
         let mean_g = lanes::sum(&g) * inverse;
         let mean_gx = lanes::dot(&g, &normalised) * inverse;
@@ -93,23 +94,29 @@ pub fn backward(
     }
 }
 
+/// One token's input, derivative by its output, mean and inverse deviation.
+#[derive(Debug, Clone, Copy)]
+pub struct Token<'a> {
+    z: &'a [f32],
+    dx: &'a [f32],
+    mean: f32,
+    s: f32,
+}
+
 lanes::vectorised! {
     /// `x̂`, `g = γ ∘ dx`, and the weights' derivatives, for one token.
     pub fn token_weights(
-        z: &[f32],
-        dx: &[f32],
-        mean: f32,
-        s: f32,
+        token: Token<'_>,
         gain: &[f32],
         normalised: &mut [f32],
         g: &mut [f32],
         gradients: &mut Gradients
     ) {
-        let inputs = z.iter().zip(dx).zip(gain);
+        let inputs = token.z.iter().zip(token.dx).zip(gain);
         let outputs = normalised.iter_mut().zip(g.iter_mut());
         let sums = gradients.gain.iter_mut().zip(gradients.bias.iter_mut());
         for ((((z, dx), gain), (x, g)), (dgain, dbias)) in inputs.zip(outputs).zip(sums) {
-            *x = (z - mean) * s;
+            *x = (z - token.mean) * token.s;
             *g = dx * gain;
             *dgain += dx * *x;
             *dbias += dx;

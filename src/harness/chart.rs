@@ -60,7 +60,12 @@ impl Chart<'_> {
         let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| {
             (low.min(end), high.max(end))
         });
-        let layers = self.series.iter().map(|s| s.values.len()).max().unwrap_or(0);
+        let layers = self
+            .series
+            .iter()
+            .map(|s| s.values.len())
+            .max()
+            .unwrap_or(0);
         if !(low.is_finite() && high.is_finite()) || layers == 0 {
             return Err(failed("no finite values".into()));
         }

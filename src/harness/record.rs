@@ -115,7 +115,10 @@ pub fn provenance(
         commit: commit().unwrap_or_else(|| "unknown".into()),
         command: command(),
         seed,
-        data: data.iter().map(|images| DataRecord::from(*images)).collect(),
+        data: data
+            .iter()
+            .map(|images| DataRecord::from(*images))
+            .collect(),
         checkpoint_sha256,
         machine: machine(),
         time: Time {
@@ -151,7 +154,14 @@ pub fn commit() -> Option<String> {
     };
     let commit = git(&["rev-parse", "HEAD"])?;
     // Reports are what runs write: they do not change what was run.
-    let changes = git(&["status", "--porcelain", "--", "src", "experiments", "Cargo.toml"])?;
+    let changes = git(&[
+        "status",
+        "--porcelain",
+        "--",
+        "src",
+        "experiments",
+        "Cargo.toml",
+    ])?;
     Some(if changes.is_empty() {
         commit
     } else {
@@ -165,10 +175,12 @@ pub fn root() -> &'static Path {
 }
 
 fn machine() -> String {
-    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|l| l.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
+    let model = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|l| l.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        });
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!(
         "{}, {cores} cores, {}",

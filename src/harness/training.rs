@@ -62,11 +62,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// As [`train::train`] and [`checkpoint::write`].
-    pub fn run(
-        &self,
-        images: &Images,
-        held_out: &Images,
-    ) -> Result<CrateClassifier<f32, Cpu>> {
+    pub fn run(&self, images: &Images, held_out: &Images) -> Result<CrateClassifier<f32, Cpu>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let mut network = CrateClassifier::new(self.config, self.seed, &Cpu::default())?;
@@ -77,14 +73,7 @@ impl Training<'_> {
             state_file: &state_file,
         };
         let mut bar = Bar(console::progress(1, "training"));
-        let epochs = train::train(
-            &mut network,
-            images,
-            held_out,
-            &self.recipe,
-            &run,
-            &mut bar,
-        )?;
+        let epochs = train::train(&mut network, images, held_out, &self.recipe, &run, &mut bar)?;
         bar.0.finish_and_clear();
         let record = serde_json::json!({
             "command": command(),

@@ -25,7 +25,7 @@ const PIECE: usize = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Quantity {
-    /// `R^c` in the official code's convention: [`crate::exact::official_rate`].
+    /// `R^c` in the official code's convention: [`mod@crate::exact::official_rate`].
     OfficialRate,
     /// Nonzero fraction of `Z^{l+1}`, the official sparsity measurement.
     NonzeroAfterIsta,
@@ -142,11 +142,18 @@ pub fn measure(
 ) -> Result<Layerwise> {
     crate::train::check_fit(network, images)?;
     let pieces: Vec<&[usize]> = indices.chunks(PIECE).collect();
-    measure_pieces(network, pieces.len(), quantities, epsilon, threads, |piece| {
-        let input = images.normalised(pieces[piece].iter().copied());
-        done(pieces[piece].len());
-        input
-    })
+    measure_pieces(
+        network,
+        pieces.len(),
+        quantities,
+        epsilon,
+        threads,
+        |piece| {
+            let input = images.normalised(pieces[piece].iter().copied());
+            done(pieces[piece].len());
+            input
+        },
+    )
 }
 
 /// As [`measure`], for network input (b, channels, height, width) that is already normalised.
@@ -163,9 +170,14 @@ pub fn measure_input(
     let config = network.config();
     let image: usize = config.channels * config.image_size.iter().product::<usize>();
     let pieces: Vec<&[f32]> = input.chunks(PIECE * image).collect();
-    measure_pieces(network, pieces.len(), quantities, epsilon, threads, |piece| {
-        pieces[piece].to_vec()
-    })
+    measure_pieces(
+        network,
+        pieces.len(),
+        quantities,
+        epsilon,
+        threads,
+        |piece| pieces[piece].to_vec(),
+    )
 }
 
 fn measure_pieces(
@@ -253,9 +265,8 @@ fn measure_layer(
 ) -> Result<Vec<Vec<f64>>> {
     let at = |site: Site| tokens_by_image(recorder, site, layer);
     let (before, after) = (at(Site::LayerInput), at(Site::AfterMssa));
-    let subspace = |z: &Array2<f64>| -> Result<f64> {
-        Ok(subspace_rate(z.t(), bases.view(), epsilon)?.total)
-    };
+    let subspace =
+        |z: &Array2<f64>| -> Result<f64> { Ok(subspace_rate(z.t(), bases.view(), epsilon)?.total) };
     quantities
         .iter()
         .map(|quantity| match quantity {

@@ -72,7 +72,16 @@ impl Backbone<f32> for Cpu {
             let mut maps = probe.wants(Site::Attention, index).then(Vec::new);
             let (output, made) =
                 fused::layer::forward(input, tokens, &buffers.weights(), maps.as_mut());
-            show(probe, index, shape, layer.mssa.heads, input, &made, &output, maps);
+            show(
+                probe,
+                index,
+                shape,
+                layer.mssa.heads,
+                input,
+                &made,
+                &output,
+                maps,
+            );
             if T::OWNS_TAPE {
                 inputs.push(output);
                 saved.push((buffers, made));

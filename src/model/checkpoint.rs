@@ -15,8 +15,8 @@ use super::backbone::Backbone;
 use super::config::{CrateConfig, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
 use super::parameters::{Parameter, Visitor};
 use super::CrateClassifier;
-use crate::error::{Error, Result};
 use crate::artefact;
+use crate::error::{Error, Result};
 
 /// One key only: safetensors keeps metadata in a hash map, so the order of several keys, and with
 /// it the file's bytes, would change from run to run.

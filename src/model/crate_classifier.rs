@@ -15,6 +15,9 @@ use super::probe::{NoProbe, Probe};
 use super::Real;
 use crate::error::{Error, Result};
 
+/// Logits of a batch, shape (b, classes).
+pub type Logits<E, D, T = NoneTape> = Tensor<(usize, usize), E, D, T>;
+
 /// The network. Build one with [`CrateClassifier::new`] or read one from a checkpoint.
 #[derive(Debug, Clone)]
 pub struct CrateClassifier<E: Dtype, D: Device<E>> {
@@ -226,7 +229,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
         &self,
         patches: Tensor<(usize, usize, usize), E, D, T>,
         probe: &mut impl Probe<E>,
-    ) -> std::result::Result<Tensor<(usize, usize), E, D, T>, D::Err> {
+    ) -> std::result::Result<Logits<E, D, T>, D::Err> {
         let (b, _, _) = *patches.shape();
         let d = self.config.d;
         let x = self.patch_norm.try_forward(patches)?;

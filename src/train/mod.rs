@@ -87,7 +87,12 @@ impl Recipe {
             if valid {
                 return Ok(());
             }
-            Err(Error::argument(name, wanted, value.to_string(), "change it"))
+            Err(Error::argument(
+                name,
+                wanted,
+                value.to_string(),
+                "change it",
+            ))
         };
         let finite = |value: f64| value.is_finite() && value >= 0.0;
         let (epochs, batch) = (self.epochs as f64, self.batch as f64);
@@ -279,10 +284,7 @@ pub fn evaluate(
         let end = (start + EVALUATION_PIECE).min(images.len());
         let logits = network.forward(&images.normalised(start..end))?;
         let (mut loss, mut correct) = (0.0, 0);
-        for (row, &label) in logits
-            .chunks_exact(classes)
-            .zip(&images.labels[start..end])
-        {
+        for (row, &label) in logits.chunks_exact(classes).zip(&images.labels[start..end]) {
             let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
@@ -305,11 +307,7 @@ pub fn evaluate(
 /// [`Error::Shape`] naming both.
 pub fn check_fit(network: &CrateClassifier<f32, Cpu>, images: &Images) -> Result<()> {
     let config = network.config();
-    let wanted = [
-        config.channels,
-        config.image_size[0],
-        config.image_size[1],
-    ];
+    let wanted = [config.channels, config.image_size[0], config.image_size[1]];
     if images.shape != wanted {
         return Err(Error::shape(
             format!("images of {}", images.name),

@@ -60,10 +60,7 @@ impl AdamW {
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub fn moments(
-        &mut self,
-        network: &CrateClassifier<f32, Cpu>,
-    ) -> Result<[Vec<Vec<f32>>; 2]> {
+    pub fn moments(&mut self, network: &CrateClassifier<f32, Cpu>) -> Result<[Vec<Vec<f32>>; 2]> {
         let mut copies = [Vec::new(), Vec::new()];
         for (moment, copy) in self.moments.iter_mut().zip(&mut copies) {
             network.clone().visit_parameters(&mut Copy {

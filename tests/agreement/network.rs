@@ -105,8 +105,7 @@ fn every_layer_follows_the_papers_formulas() {
             let (shape, input) = at(Site::LayerInput);
             let size = shape[1] * shape[2];
             for (image, input) in input.chunks_exact(size).enumerate() {
-                let tokens =
-                    Array2::from_shape_vec((shape[1], shape[2]), input.to_vec()).unwrap();
+                let tokens = Array2::from_shape_vec((shape[1], shape[2]), input.to_vec()).unwrap();
                 let (after_mssa, after_ista) = crate_layer(tokens.t(), &parameters);
                 for (site, exact) in [(Site::AfterMssa, after_mssa), (Site::AfterIsta, after_ista)]
                 {
@@ -161,9 +160,7 @@ fn embedding_and_head_follow_the_official_code() {
         let embedded = linear(&embedded, "to_patch_embedding.2");
         let embedded = norm(&embedded, "to_patch_embedding.3");
         let mut tokens = Array2::zeros((config.d, config.tokens()));
-        tokens
-            .column_mut(0)
-            .assign(&vector(&all, "cls_token"));
+        tokens.column_mut(0).assign(&vector(&all, "cls_token"));
         tokens.slice_mut(ndarray::s![.., 1..]).assign(&embedded);
         let positions = Array2::from_shape_vec(
             (config.tokens(), config.d),
@@ -256,7 +253,10 @@ fn kernels_show_the_same_intermediates_as_dfdx_operations() {
         let (found_shape, found) = fused.get(*site, *layer).unwrap();
         assert_eq!(found_shape, shape);
         let widen = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        assert!(relative_error(&widen(found), &widen(values)) < 1e-5, "{site:?}");
+        assert!(
+            relative_error(&widen(found), &widen(values)) < 1e-5,
+            "{site:?}"
+        );
     }
 }
 

@@ -113,7 +113,9 @@ fn assert_gradient(case: &Case, found: &Array2<f64>, exact: &Array2<f64>) {
 fn gradients_are_within_1e12_of_1200_digit_arithmetic() {
     let mut checked = 0;
     for case in fixtures().rates {
-        let Some(exact) = &case.gradient else { continue };
+        let Some(exact) = &case.gradient else {
+            continue;
+        };
         let tokens = matrix(&case.tokens);
         let found = coding_rate_gradient(tokens.view(), case.epsilon).unwrap();
         assert_gradient(&case, &found, &matrix(exact));

@@ -1,1 +1,74 @@
-fn main() {}
+//! The programs as a user runs them: output, exit codes, one-line errors, nothing half-written.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod errors;
+mod experiment;
+mod rate;
+mod training;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn whitebox() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_whitebox"))
+}
+
+fn exp_layerwise() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_layerwise"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must succeed and returns its standard output.
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a command that must fail with `code` and one line that contains all of `words`.
+fn fail(command: &mut Command, code: i32, words: &[&str]) {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let message = text(&stderr);
+    assert_eq!(status.code(), Some(code), "{message}");
+    let errors: Vec<&str> = message.lines().filter(|l| l.starts_with("error")).collect();
+    assert_eq!(errors.len(), 1, "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message}");
+    }
+    if code == 1 {
+        // Progress may come before; nothing comes after.
+        assert_eq!(message.lines().last(), errors.first().copied());
+    }
+}
+
+fn write_npy<D: ndarray::Dimension>(path: &Path, array: &ndarray::Array<f64, D>) {
+    ndarray_npy::write_npy(path, array).unwrap();
+}
+
+/// Trains a tiny network on made-up pictures for three epochs, into `path`.
+fn tiny_training(path: &Path) -> Command {
+    training_of(3, path)
+}
+
+/// The same for `epochs` epochs.
+fn training_of(epochs: usize, path: &Path) -> Command {
+    let mut command = whitebox();
+    command
+        .args([
+            "train",
+            "--data",
+            "procedural",
+            "--limit",
+            "40",
+            "--depth",
+            "2",
+        ])
+        .args(["--patch", "14", "--width", "16", "2", "--batch", "20"])
+        .args(["--epochs", &epochs.to_string()])
+        .arg("--out")
+        .arg(path);
+    command
+}

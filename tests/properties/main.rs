@@ -1,1 +1,7 @@
-fn main() {}
+//! Properties that hold for every input: proptest over random sizes and numbers.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod kernels;
+mod rates;
+#[path = "../support/mod.rs"]
+mod support;

@@ -64,7 +64,9 @@ where
 {
     let single = CrateClassifier::<f32, Cpu>::new(config, seed, &Cpu::default()).unwrap();
     let mut network = CrateClassifier::<E, Cpu>::new(config, seed, &Cpu::default()).unwrap();
-    network.set_parameters(&convert(&single.parameters())).unwrap();
+    network
+        .set_parameters(&convert(&single.parameters()))
+        .unwrap();
     network
 }
 
@@ -78,7 +80,10 @@ pub(crate) fn loss_and_gradients(
         .try_forward_patches(patches.leaky_traced(), &mut NoProbe)
         .unwrap();
     let shape = *logits.shape();
-    let weights: Vec<f32> = wave(shape.0 * shape.1, 1.3).iter().map(|&w| w as f32).collect();
+    let weights: Vec<f32> = wave(shape.0 * shape.1, 1.3)
+        .iter()
+        .map(|&w| w as f32)
+        .collect();
     let weights = network.device().tensor_from_vec(weights, shape);
     let loss = (logits * weights).sum::<Rank0, _>();
     let value = f64::from(loss.as_vec()[0]);

@@ -1,0 +1,118 @@
+use std::path::Path;
+
+use crate::{exp_layerwise, succeed, tiny_training, whitebox};
+
+fn record(folder: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(folder.join("result.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The documented exception, and nothing else, is taken out.
+fn without_time(mut record: serde_json::Value) -> serde_json::Value {
+    record["provenance"]["time"].take();
+    record
+}
+
+#[test]
+fn the_first_command_measures_the_network_that_ships() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let printed = succeed(exp_layerwise().args(["--quick", "--out"]).arg(out));
+    for claim in ["C-LAY-01", "C-LAY-02", "C-LAY-03", "C-LAY-04", "C-LAY-05"] {
+        assert!(printed.contains(claim), "{printed}");
+    }
+    assert!(!printed.contains("not testable"), "{printed}");
+    let record = record(out);
+    assert_eq!(record["schema"], 1);
+    assert_eq!(record["quick"], true);
+    assert_eq!(record["results"].as_array().unwrap().len(), 4);
+    assert_eq!(record["verdicts"].as_array().unwrap().len(), 6);
+    for file in ["layers.csv", "rate.svg", "sparsity.svg"] {
+        assert!(std::fs::metadata(out.join(file)).unwrap().len() > 1000);
+    }
+}
+
+#[test]
+fn a_record_does_not_depend_on_the_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let mut command = exp_layerwise();
+        command.args([
+            "--quick",
+            "--data",
+            "procedural",
+            "--preset",
+            "demo",
+            "--out",
+        ]);
+        command.arg(folder.path()).env("RAYON_NUM_THREADS", threads);
+        succeed(&mut command);
+        let figures = ["layers.csv", "rate.svg", "sparsity.svg"]
+            .map(|file| std::fs::read(folder.path().join(file)).unwrap());
+        (without_time(record(folder.path())), figures)
+    };
+    let (one, two) = (run("1"), run("2"));
+    assert_eq!(one, two);
+    let verdicts = one.0["verdicts"].as_array().unwrap();
+    let outcome = |id: &str| {
+        let found = verdicts.iter().find(|v| v["claim"]["id"] == id).unwrap();
+        found["outcome"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(outcome("C-LAY-01"), "not_testable");
+    assert_ne!(outcome("C-LAY-03"), "not_testable");
+}
+
+#[test]
+fn forward_writes_logits_and_the_official_measurement_of_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    succeed(&mut tiny_training(&path("net.safetensors")));
+    let images = ndarray::Array4::from_shape_fn((3, 1, 28, 28), |(b, _, y, x)| {
+        ((b * 784 + y * 28 + x) as f32 * 0.01).sin()
+    });
+    ndarray_npy::write_npy(path("x.npy"), &images).unwrap();
+    let mut command = whitebox();
+    command.args([
+        "forward",
+        "--heads",
+        "2",
+        "--channels",
+        "1",
+        "--pool",
+        "cls",
+    ]);
+    command.arg("--checkpoint").arg(path("net.safetensors"));
+    command.arg("--input").arg(path("x.npy"));
+    command.arg("--output").arg(path("y.npy"));
+    command.arg("--measure").arg(path("m.json"));
+    succeed(&mut command);
+    let logits: ndarray::Array2<f32> = ndarray_npy::read_npy(path("y.npy")).unwrap();
+    assert_eq!(logits.dim(), (3, 10));
+    let network = whitebox::model::checkpoint::Checkpoint::read(&path("net.safetensors")).unwrap();
+    let network = network
+        .network(
+            network.own_config().unwrap(),
+            &dfdx::prelude::Cpu::default(),
+        )
+        .unwrap();
+    let images: Vec<f32> = images.into_iter().collect();
+    assert_eq!(
+        network.forward(&images).unwrap(),
+        logits.into_iter().collect::<Vec<_>>()
+    );
+    let measured = std::fs::read_to_string(path("m.json")).unwrap();
+    let measured: serde_json::Value = serde_json::from_str(&measured).unwrap();
+    let layers = measured["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 2);
+    for layer in layers {
+        for key in [
+            "official_rate_mean",
+            "official_rate_std",
+            "nonzero_fraction_mean",
+            "nonzero_fraction_std",
+        ] {
+            assert!(layer[key].as_f64().unwrap() > 0.0, "{key}");
+        }
+        assert!(layer["nonzero_fraction_mean"].as_f64().unwrap() < 1.0);
+    }
+}

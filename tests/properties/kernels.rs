@@ -1,0 +1,75 @@
+//! The CPU kernels against composed dfdx operations, over random sizes.
+
+use proptest::prelude::*;
+use whitebox::model::{CrateConfig, Path, Pool};
+
+use crate::support::{loss_and_gradients, network, wave};
+
+fn configurations() -> impl Strategy<Value = CrateConfig> {
+    (
+        1usize..4,
+        1usize..5,
+        1usize..9,
+        1usize..24,
+        1usize..5,
+        1usize..5,
+        0.0f64..1.0,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(depth, heads, head_width, d, rows, columns, lambda, mean)| CrateConfig {
+                image_size: [2 * rows, 3 * columns],
+                patch_size: [2, 3],
+                channels: 2,
+                classes: 3,
+                d,
+                depth,
+                heads,
+                head_width,
+                pool: if mean { Pool::Mean } else { Pool::Cls },
+                step_size: 0.1,
+                lambda,
+            },
+        )
+}
+
+/// Relative to the largest entry of the same tensor. Each is an f32 computation of `depth` layers
+/// whose sums have at most a few hundred terms and whose LayerNorms can amplify by the inverse of
+/// a small deviation: 1e-3 is far above their rounding and far below any wrong term. ReLU kinks are
+/// the one place where both may differ by a whole entry; a loss that is smooth there cannot be had,
+/// so a difference in under 1 % of the entries is let pass.
+fn agree(found: &[f32], exact: &[f32]) -> bool {
+    let size = exact.iter().fold(1e-6f32, |a, x| a.max(x.abs()));
+    let wrong = found
+        .iter()
+        .zip(exact)
+        .filter(|(a, b)| (*a - *b).abs() > 1e-3 * size)
+        .count();
+    wrong * 100 <= exact.len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn kernels_and_operations_agree_at_every_size(
+        config in configurations(),
+        seed in 0u64..1000,
+        batch in 1usize..4,
+    ) {
+        let size = config.channels * config.image_size[0] * config.image_size[1];
+        let images: Vec<f32> = wave(batch * size, 0.3 + seed as f64 * 1e-3)
+            .into_iter()
+            .map(|v| v as f32)
+            .collect();
+        let fused = network::<f32>(config, seed);
+        let composed = network::<f32>(config, seed).with_path(Path::Composed);
+        let (a, b) = (fused.forward(&images).unwrap(), composed.forward(&images).unwrap());
+        prop_assert!(agree(&a, &b), "{a:?} {b:?}");
+        let (_, a) = loss_and_gradients(&fused, &images);
+        let (_, b) = loss_and_gradients(&composed, &images);
+        for ((a, b), found) in a.iter().zip(&b).zip(fused.parameters()) {
+            prop_assert!(agree(a, b), "{}: {a:?} {b:?}", found.parameter.name);
+        }
+    }
+}
