@@ -19,6 +19,7 @@
 //! **Run**: `cargo run --release --bin exp_layerwise`: under a minute on two cores with the network
 //! that ships; `--train` first trains one (about 45 minutes).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -183,7 +184,7 @@ struct Curves {
 #[derive(Debug, Serialize)]
 struct LayerRow {
     layer: usize,
-    quantities: Vec<(Quantity, Summary)>,
+    quantities: BTreeMap<Quantity, Summary>,
 }
 
 struct Measured {
@@ -216,18 +217,22 @@ fn run(arguments: &Arguments) -> Result<()> {
 
     // An image folder is decoded no further than needed, unless it is to be trained on.
     let limit = (!arguments.train).then_some(count);
-    let training_images = data.read(Split::Train, limit, seed)?;
+    let training_images = if data.has_training_images() {
+        Some(data.read(Split::Train, limit, seed)?)
+    } else {
+        None
+    };
     let held_out_images = data.read(Split::Test, limit, seed)?;
     let (trained, checkpoint_sha256) =
-        trained(arguments, &training_images, &held_out_images)?.unzip();
+        trained(arguments, training_images.as_ref(), &held_out_images)?.unzip();
     let config = match (&trained, &arguments.preset) {
         (Some(network), _) => *network.config(),
         (None, preset) => {
-            let [channels, height, width] = training_images.shape;
+            let [channels, height, width] = held_out_images.shape;
             CrateConfig::preset(preset.as_deref().unwrap_or("demo"))?.for_images(
                 channels,
                 [height, width],
-                training_images.classes,
+                held_out_images.classes,
             )
         }
     };
@@ -247,15 +252,16 @@ fn run(arguments: &Arguments) -> Result<()> {
         ("trained", trained.as_ref()),
         ("untrained", Some(&untrained)),
     ];
-    let splits = [
-        (Split::Train, &training_images),
-        (Split::Test, &held_out_images),
-    ];
+    let splits: Vec<(Split, &Images)> = training_images
+        .iter()
+        .map(|images| (Split::Train, images))
+        .chain([(Split::Test, &held_out_images)])
+        .collect();
     let present = networks.iter().filter(|(_, n)| n.is_some()).count();
-    let bar = console::progress(2 * present * count, "measuring");
+    let bar = console::progress(splits.len() * present * count, "measuring");
     for (network_name, network) in networks {
         let Some(network) = network else { continue };
-        for (split, images) in splits {
+        for &(split, images) in &splits {
             let indices = images.sample(count, seed);
             let values = measure(
                 network,
@@ -309,7 +315,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         provenance: provenance(
             start,
             seed,
-            &[&training_images, &held_out_images],
+            &splits.iter().map(|(_, images)| *images).collect::<Vec<_>>(),
             checkpoint_sha256,
         ),
         settings: Settings {
@@ -340,7 +346,7 @@ type Checkpointed = (CrateClassifier<f32, Cpu>, String);
 /// The trained network, if there is one to measure.
 fn trained(
     arguments: &Arguments,
-    images: &Images,
+    images: Option<&Images>,
     held_out: &Images,
 ) -> Result<Option<Checkpointed>> {
     if arguments.preset.is_some() {
@@ -350,6 +356,14 @@ fn trained(
     let default = root().join(format!("reports/checkpoints/crate-demo-{word}.safetensors"));
     let path: &Path = arguments.checkpoint.as_deref().unwrap_or(&default);
     if arguments.train {
+        let Some(images) = images else {
+            return Err(Error::argument(
+                "--train",
+                "a data set with training images",
+                "a folder without a sub-folder train",
+                "name another --data-dir",
+            ));
+        };
         let [channels, height, width] = images.shape;
         let config = CrateConfig::preset("demo")?;
         let mut recipe = Recipe::demo();

@@ -16,7 +16,7 @@ pub const RESIZE: u32 = 256;
 /// Side of the centre crop, in pixels.
 pub const CROP: u32 = 224;
 
-/// Reads one split: the sub-folder `train` or `val` (or `test`) if there is one, else `folder`.
+/// Reads one split: its sub-folder (`train`, or `val` or `test`) if there is one, else `folder`.
 ///
 /// Classes are the sub-folders in alphabetical order; `limit` keeps the first so many files, spread
 /// evenly over the alphabetical list of all.
@@ -25,15 +25,11 @@ pub const CROP: u32 = 224;
 /// [`Error::Io`]; [`Error::File`] if there is no class folder or no picture, or one picture does
 /// not decode.
 pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images> {
-    let (names, word) = match split {
-        Split::Train => (["train", "training"], "train"),
-        Split::Test => (["val", "test"], "test"),
+    let root = sub_folder(folder, split).unwrap_or_else(|| folder.to_owned());
+    let word = match split {
+        Split::Train => "train",
+        Split::Test => "test",
     };
-    let root = names
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_dir())
-        .unwrap_or_else(|| folder.to_owned());
     let class_folders = entries(&root)?
         .into_iter()
         .filter(|path| path.is_dir())
@@ -71,6 +67,16 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
             deviation: vec![0.229, 0.224, 0.225],
         },
     )
+}
+
+/// The sub-folder of `folder` that holds a split, if there is one.
+pub fn sub_folder(folder: &Path, split: Split) -> Option<PathBuf> {
+    let names = match split {
+        Split::Train => ["train", "training"],
+        Split::Test => ["val", "test"],
+    };
+    let paths = names.into_iter().map(|name| folder.join(name));
+    paths.into_iter().find(|path| path.is_dir())
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -77,6 +77,16 @@ impl DataArguments {
         }
     }
 
+    /// Whether the data set has a training split: an image folder may hold a validation split alone.
+    pub fn has_training_images(&self) -> bool {
+        match (self.data, &self.data_dir) {
+            (DataName::ImageFolder, Some(folder)) => {
+                image_folder::sub_folder(folder, Split::Train).is_some()
+            }
+            _ => true,
+        }
+    }
+
     fn folder(&self) -> Result<&Path> {
         self.data_dir.as_deref().ok_or_else(|| {
             Error::argument(

@@ -38,7 +38,11 @@ const PALETTE: [RGBColor; 4] = [
     RGBColor(204, 121, 167),
 ];
 
-const SIZE: (u32, u32) = (720, 440);
+const SIZE: (u32, u32) = (720, 460);
+/// Height of the strip for title and legend.
+const HEAD: u32 = 60;
+/// Room for one entry of the legend.
+const LEGEND_STEP: i32 = 212;
 /// Error bars of different series stand beside each other, this far apart, in layers.
 const OFFSET: f64 = 0.09;
 
@@ -86,8 +90,9 @@ impl Chart<'_> {
         let text = |e: DrawingAreaErrorKind<_>| format!("{e:?}");
         let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
         area.fill(&WHITE).map_err(text)?;
-        let mut chart = ChartBuilder::on(&area)
-            .caption(self.title, ("sans-serif", 18))
+        let (head, plot) = area.split_vertically(HEAD);
+        self.draw_head(&head).map_err(text)?;
+        let mut chart = ChartBuilder::on(&plot)
             .margin(12)
             .x_label_area_size(46)
             .y_label_area_size(66)
@@ -131,11 +136,7 @@ impl Chart<'_> {
             let line = points.iter().map(|(x, v)| (*x, v.mean));
             chart
                 .draw_series(LineSeries::new(line, colour.stroke_width(2)))
-                .map_err(text)?
-                .label(series.name.clone())
-                .legend(move |(x, y)| {
-                    PathElement::new(vec![(x, y), (x + 22, y)], colour.stroke_width(3))
-                });
+                .map_err(text)?;
             let bars = points.iter().flat_map(|(x, v)| {
                 let (bottom, top) = (v.mean - v.deviation, v.mean + v.deviation);
                 [
@@ -151,14 +152,24 @@ impl Chart<'_> {
                 .map(|(x, v)| Circle::new((*x, v.mean), 3, colour.filled()));
             chart.draw_series(dots).map_err(text)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.4))
-            .label_font(("sans-serif", 14))
-            .draw()
-            .map_err(text)?;
         area.present().map_err(text)
+    }
+
+    /// Title and legend, in a strip of their own, so that they never cover a curve.
+    fn draw_head<B: DrawingBackend>(
+        &self,
+        head: &DrawingArea<B, plotters::coord::Shift>,
+    ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+        let title = ("sans-serif", 18).into_text_style(head);
+        head.draw_text(self.title, &title, (78, 10))?;
+        let label = ("sans-serif", 14).into_text_style(head);
+        for (index, series) in self.series.iter().enumerate() {
+            let x = 78 + LEGEND_STEP * index as i32;
+            let colour = PALETTE[series.colour % PALETTE.len()];
+            let key = vec![(x, 46), (x + 22, 46)];
+            head.draw(&PathElement::new(key, colour.stroke_width(3)))?;
+            head.draw_text(&series.name, &label, (x + 28, 39))?;
+        }
+        Ok(())
     }
 }
