@@ -19,28 +19,23 @@
 //! **Run**: `cargo run --release --bin exp_layerwise`: under a minute on two cores with the network
 //! that ships; `--train` first trains one (about 45 minutes).
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
 use whitebox::artefact;
-use whitebox::data::{DataArguments, DataName, Images, Split};
+use whitebox::data::{DataArguments, DataName, Split};
 use whitebox::exact::official_rate::official_upper_bound;
-use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::record::{provenance, root, Record, SCHEMA};
-use whitebox::harness::training::Training;
-use whitebox::measure::layerwise::{measure, Layerwise, Quantity};
-use whitebox::measure::trend::{spearman, Summary};
-use whitebox::model::checkpoint::Checkpoint;
-use whitebox::model::{CrateClassifier, CrateConfig};
-use whitebox::train::Recipe;
-use whitebox::{Error, Result};
+use whitebox::harness::layer_curves::{LayerCurves, Network};
+use whitebox::harness::record::{provenance, Record, SCHEMA};
+use whitebox::harness::subject::{Subject, SubjectArguments};
+use whitebox::measure::layerwise::{Layerwise, Quantity};
+use whitebox::measure::trend::spearman;
+use whitebox::model::CrateConfig;
+use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129; overview, arXiv 2311.13110";
 
@@ -150,17 +145,8 @@ struct Arguments {
     /// Precision of every rate but the official one; the official one's is 0.1.
     #[arg(long, default_value_t = 0.1)]
     epsilon: f64,
-    /// The trained network; default: the one kept for the data set in reports/checkpoints.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["train", "preset"])]
-    checkpoint: Option<PathBuf>,
-    /// First train the network, with the recipe of those that ship, and write it to the default
-    /// place. Goes on from where an interrupted training stopped.
-    #[arg(long, conflicts_with = "preset")]
-    train: bool,
-    /// Measure an untrained network of these sizes alone: demo, crate-tiny, crate-small,
-    /// crate-base or crate-large. Claims about training are then not testable.
-    #[arg(long)]
-    preset: Option<String>,
+    #[command(flatten)]
+    subject: SubjectArguments,
 }
 
 #[derive(Debug, Serialize)]
@@ -169,28 +155,6 @@ struct Settings {
     images_per_split: usize,
     epsilon: f64,
     official_upper_bound: f64,
-}
-
-/// The curves of one network on one split.
-#[derive(Debug, Serialize)]
-struct Curves {
-    network: &'static str,
-    split: Split,
-    /// Head-token pairs of length zero, for which the official code would return NaN.
-    zero_tokens: usize,
-    layers: Vec<LayerRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct LayerRow {
-    layer: usize,
-    quantities: BTreeMap<Quantity, Summary>,
-}
-
-struct Measured {
-    network: &'static str,
-    split: Split,
-    values: Layerwise,
 }
 
 fn main() -> ExitCode {
@@ -214,30 +178,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     } else {
         arguments.images as usize
     };
-
-    // An image folder is decoded no further than needed, unless it is to be trained on.
-    let limit = (!arguments.train).then_some(count);
-    let training_images = if data.has_training_images() {
-        Some(data.read(Split::Train, limit, seed)?)
-    } else {
-        None
-    };
-    let held_out_images = data.read(Split::Test, limit, seed)?;
-    let (trained, checkpoint_sha256) =
-        trained(arguments, training_images.as_ref(), &held_out_images)?.unzip();
-    let config = match (&trained, &arguments.preset) {
-        (Some(network), _) => *network.config(),
-        (None, preset) => {
-            let [channels, height, width] = held_out_images.shape;
-            CrateConfig::preset(preset.as_deref().unwrap_or("demo"))?.for_images(
-                channels,
-                [height, width],
-                held_out_images.classes,
-            )
-        }
-    };
-    let untrained = CrateClassifier::new(config, seed, &Cpu::default())?;
-
+    let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
+    let config = *subject.untrained.config();
     println!(
         "Layer-wise compression and sparsity, claims C-LAY-01 to C-LAY-05 ({PAPER}).\n\
          CRATE, {} layers, width {}, {} heads, {:.2} M parameters; {count} images per split of {}.",
@@ -247,63 +189,22 @@ fn run(arguments: &Arguments) -> Result<()> {
         config.parameters() as f64 * 1e-6,
         data.data.word(),
     );
-    let mut measured = Vec::new();
-    let networks = [
-        ("trained", trained.as_ref()),
-        ("untrained", Some(&untrained)),
-    ];
-    let splits: Vec<(Split, &Images)> = training_images
-        .iter()
-        .map(|images| (Split::Train, images))
-        .chain([(Split::Test, &held_out_images)])
-        .collect();
-    let present = networks.iter().filter(|(_, n)| n.is_some()).count();
-    let bar = console::progress(splits.len() * present * count, "measuring");
-    for (network_name, network) in networks {
-        let Some(network) = network else { continue };
-        for &(split, images) in &splits {
-            let indices = images.sample(count, seed);
-            let values = measure(
-                network,
-                images,
-                &indices,
-                &Quantity::ALL,
-                arguments.epsilon,
-                threads,
-                |done| bar.inc(done as u64),
-            )?;
-            measured.push(Measured {
-                network: network_name,
-                split,
-                values,
-            });
-        }
-    }
-    bar.finish_and_clear();
-
-    let verdicts = judge(&measured);
-    print_table(&measured);
+    let curves = LayerCurves::measure(&subject, count, arguments.epsilon, seed, threads)?;
+    let verdicts = judge(&curves);
+    curves.print();
     for verdict in &verdicts {
-        let Verdict {
-            claim,
-            outcome,
-            reason,
-            ..
-        } = verdict;
-        println!("\n{} {}: {outcome}\n  {reason}", claim.id, claim.statement);
+        println!("\n{verdict}");
     }
 
-    write_table(&folder.join("layers.csv"), &measured)?;
-    chart(
+    curves.write_csv(&folder.join("layers.csv"))?;
+    curves.chart(
         &folder.join("rate.svg"),
-        &measured,
         Quantity::OfficialRate,
         "Compression term by layer (official measurement)",
         "R^c, nats",
     )?;
-    chart(
+    curves.chart(
         &folder.join("sparsity.svg"),
-        &measured,
         Quantity::NonzeroAfterIsta,
         "Nonzero entries of the ISTA outputs by layer",
         "fraction of nonzeros",
@@ -315,8 +216,8 @@ fn run(arguments: &Arguments) -> Result<()> {
         provenance: provenance(
             start,
             seed,
-            &splits.iter().map(|(_, images)| *images).collect::<Vec<_>>(),
-            checkpoint_sha256,
+            &subject.images(),
+            subject.checkpoint_sha256.clone(),
         ),
         settings: Settings {
             network: config,
@@ -325,86 +226,22 @@ fn run(arguments: &Arguments) -> Result<()> {
             official_upper_bound: official_upper_bound(config.heads, config.head_width),
         },
         verdicts,
-        results: measured.iter().map(curves).collect::<Vec<_>>(),
+        results: curves.rows(),
     };
     record.write(&folder)?;
-    println!(
-        "\nWrote {} with layers.csv, rate.svg and sparsity.svg.{}",
-        folder.join("result.json").display(),
-        if arguments.experiment.quick {
-            " A trial: run without --quick for the result."
-        } else {
-            ""
-        }
+    console::farewell(
+        &folder,
+        "layers.csv, rate.svg and sparsity.svg",
+        record.quick,
     );
     Ok(())
 }
 
-/// A network and the hash of its file.
-type Checkpointed = (CrateClassifier<f32, Cpu>, String);
-
-/// The trained network, if there is one to measure.
-fn trained(
-    arguments: &Arguments,
-    images: Option<&Images>,
-    held_out: &Images,
-) -> Result<Option<Checkpointed>> {
-    if arguments.preset.is_some() {
-        return Ok(None);
-    }
-    let word = arguments.data.data.word();
-    let default = root().join(format!("reports/checkpoints/crate-demo-{word}.safetensors"));
-    let path: &Path = arguments.checkpoint.as_deref().unwrap_or(&default);
-    if arguments.train {
-        let Some(images) = images else {
-            return Err(Error::argument(
-                "--train",
-                "a data set with training images",
-                "a folder without a sub-folder train",
-                "name another --data-dir",
-            ));
-        };
-        let [channels, height, width] = images.shape;
-        let config = CrateConfig::preset("demo")?;
-        let mut recipe = Recipe::demo();
-        // Digits are not to be mirrored.
-        recipe.augmentation.flip = arguments.data.data != DataName::Mnist;
-        let training = Training {
-            config: config.for_images(channels, [height, width], images.classes),
-            recipe,
-            seed: arguments.experiment.seed,
-            threads: arguments.experiment.threads(),
-            out: path,
-        };
-        training.run(images, held_out)?;
-    } else if arguments.checkpoint.is_none() && !path.exists() {
-        return Err(Error::io(
-            "find",
-            path,
-            std::io::ErrorKind::NotFound.into(),
-            format!(
-                "add --train to make a network for {word}, or name one with --checkpoint, or \
-                     measure an untrained one with --preset"
-            ),
-        ));
-    }
-    let checkpoint = Checkpoint::read(path)?;
-    let network = checkpoint.network(checkpoint.own_config()?, &Cpu::default())?;
-    Ok(Some((network, checkpoint.sha256)))
-}
-
-fn find<'a>(measured: &'a [Measured], network: &str, split: Split) -> Option<&'a Layerwise> {
-    let found = measured
-        .iter()
-        .find(|m| m.network == network && m.split == split);
-    found.map(|m| &m.values)
-}
-
 /// Every number that a criterion names, and the verdicts.
-fn judge(measured: &[Measured]) -> Vec<Verdict> {
-    let trained = find(measured, "trained", Split::Test);
-    let training = find(measured, "trained", Split::Train);
-    let untrained = find(measured, "untrained", Split::Test);
+fn judge(curves: &LayerCurves) -> Vec<Verdict> {
+    let trained = curves.find(Network::Trained, Split::Test);
+    let training = curves.find(Network::Trained, Split::Train);
+    let untrained = curves.find(Network::Untrained, Split::Test);
     let number = |quantity, value| Measurement { quantity, value };
 
     let falls = |quantity: Quantity| {
@@ -547,148 +384,4 @@ fn fraction_below(found: &Layerwise, low: Quantity, high: Quantity) -> f64 {
     let (low, high) = (found.means(low), found.means(high));
     let below = low.iter().zip(&high).filter(|(low, high)| low < high);
     below.count() as f64 / low.len() as f64
-}
-
-fn curves(measured: &Measured) -> Curves {
-    let summaries: Vec<(Quantity, Vec<Summary>)> = measured
-        .values
-        .curves
-        .iter()
-        .map(|curve| (curve.quantity, curve.summaries()))
-        .collect();
-    let layers = summaries.first().map_or(0, |(_, layers)| layers.len());
-    Curves {
-        network: measured.network,
-        split: measured.split,
-        zero_tokens: measured.values.zero_tokens,
-        layers: (0..layers)
-            .map(|layer| LayerRow {
-                layer: layer + 1,
-                quantities: summaries.iter().map(|(q, s)| (*q, s[layer])).collect(),
-            })
-            .collect(),
-    }
-}
-
-fn print_table(measured: &[Measured]) {
-    println!(
-        "\nMeans over images. R^c and its change in nats (official measurement; change across MSSA \
-         for tokens of length 1).\n"
-    );
-    println!(
-        "{:>5} | {:^27} | {:^27} | {:^19}",
-        "", "R^c", "nonzero fraction", "change of R^c"
-    );
-    println!(
-        "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
-        "layer",
-        "train",
-        "held-out",
-        "untrained",
-        "train",
-        "held-out",
-        "untrained",
-        "held-out",
-        "untrained"
-    );
-    let sources = [
-        find(measured, "trained", Split::Train),
-        find(measured, "trained", Split::Test),
-        find(measured, "untrained", Split::Test),
-    ];
-    let layers = measured[0].values.means(Quantity::OfficialRate).len();
-    let cell = |source: Option<&Layerwise>, quantity: Quantity, layer: usize| {
-        source.map(|found| found.means(quantity)[layer])
-    };
-    let change = |source: Option<&Layerwise>, layer: usize| {
-        let after = cell(source, Quantity::UnitSubspaceRateAfterMssa, layer)?;
-        Some(after - cell(source, Quantity::UnitSubspaceRateBeforeMssa, layer)?)
-    };
-    let one = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
-    let three = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
-    let signed = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:+.2}"));
-    for layer in 0..layers {
-        let rate = sources.map(|s| one(cell(s, Quantity::OfficialRate, layer)));
-        let sparsity = sources.map(|s| three(cell(s, Quantity::NonzeroAfterIsta, layer)));
-        println!(
-            "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
-            layer + 1,
-            rate[0],
-            rate[1],
-            rate[2],
-            sparsity[0],
-            sparsity[1],
-            sparsity[2],
-            signed(change(sources[1], layer)),
-            signed(change(sources[2], layer)),
-        );
-    }
-}
-
-/// One row per network, split, layer and quantity.
-fn write_table(path: &Path, measured: &[Measured]) -> Result<()> {
-    #[derive(Serialize)]
-    struct Row {
-        network: &'static str,
-        split: Split,
-        layer: usize,
-        quantity: Quantity,
-        mean: f64,
-        deviation: f64,
-        images: usize,
-    }
-    let unwritable = |e: String| Error::file(path, "a table", e, "please report this");
-    let mut table = csv::Writer::from_writer(Vec::new());
-    for measured in measured {
-        for curve in &measured.values.curves {
-            for (layer, summary) in curve.summaries().into_iter().enumerate() {
-                let row = Row {
-                    network: measured.network,
-                    split: measured.split,
-                    layer: layer + 1,
-                    quantity: curve.quantity,
-                    mean: summary.mean,
-                    deviation: summary.deviation,
-                    images: summary.count,
-                };
-                table
-                    .serialize(row)
-                    .map_err(|e| unwritable(e.to_string()))?;
-            }
-        }
-    }
-    let bytes = table.into_inner().map_err(|e| unwritable(e.to_string()))?;
-    artefact::write(path, &bytes)
-}
-
-fn chart(
-    path: &Path,
-    measured: &[Measured],
-    quantity: Quantity,
-    title: &str,
-    vertical: &str,
-) -> Result<()> {
-    let lines = [
-        ("trained, training images", "trained", Split::Train),
-        ("trained, held-out images", "trained", Split::Test),
-        ("untrained, held-out images", "untrained", Split::Test),
-    ];
-    let series = lines
-        .into_iter()
-        .enumerate()
-        .filter_map(|(colour, (name, network, split))| {
-            let curve = find(measured, network, split)?.curve(quantity)?;
-            Some(Series {
-                name: name.to_owned(),
-                values: curve.summaries(),
-                colour,
-            })
-        })
-        .collect();
-    let chart = Chart {
-        title,
-        vertical,
-        series,
-    };
-    chart.write(path)
 }

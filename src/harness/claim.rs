@@ -172,6 +172,17 @@ pub struct Verdict {
     pub reason: String,
 }
 
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Claim { id, statement, .. } = self.claim;
+        write!(f, "{id} {statement}: {}", self.outcome)?;
+        for part in self.reason.split("; ") {
+            write!(f, "\n    {part}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Claim {
     /// Holds the claim against what was measured.
     pub fn judge(self, measurements: Vec<Measurement>) -> Verdict {

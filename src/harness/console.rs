@@ -73,3 +73,14 @@ pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
         }
     }
 }
+
+/// The last lines of an experiment: what it wrote, and whether that is a result.
+pub fn farewell(folder: &std::path::Path, artefacts: &str, quick: bool) {
+    println!(
+        "\nWrote {} with {artefacts}.",
+        folder.join("result.json").display()
+    );
+    if quick {
+        println!("This was a trial: run without --quick for the result.");
+    }
+}

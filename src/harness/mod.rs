@@ -7,10 +7,14 @@
 //! | [`record`] | `result.json`, with provenance |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`training`] | training from the command line |
+//! | [`subject`] | the images and networks an experiment looks at |
+//! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
 //! | [`console`] | flags every experiment takes, progress, exit codes |
 
 pub mod chart;
 pub mod claim;
 pub mod console;
+pub mod layer_curves;
 pub mod record;
+pub mod subject;
 pub mod training;
