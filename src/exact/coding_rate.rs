@@ -9,7 +9,8 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 use rayon::prelude::*;
 
 use super::log_determinant::{
-    half_log_determinant, half_log_determinant_with_gradient, LogDeterminant, ScaledTokens,
+    half_log_determinant, half_log_determinant_with_gradient, LogDeterminant, Prepared,
+    ScaledTokens,
 };
 use crate::error::{Error, Result};
 
@@ -41,7 +42,8 @@ pub struct RateReduction {
 /// # Errors
 /// [`Error::Shape`] for an empty matrix; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`.
 pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminant> {
-    half_log_determinant(&ScaledTokens::new("tokens", z, None, epsilon)?)
+    let tokens = Prepared::new("tokens", z)?;
+    half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
 }
 
 /// `grad R = a (I_d + a Z Z^T)^{-1} Z`, `a = d / (N eps^2)`, (d, N).
@@ -49,7 +51,8 @@ pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminan
 /// # Errors
 /// As [`coding_rate`].
 pub fn coding_rate_gradient(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<Array2<f64>> {
-    let b = ScaledTokens::new("tokens", z, None, epsilon)?;
+    let tokens = Prepared::new("tokens", z)?;
+    let b = ScaledTokens::new(&tokens, None, epsilon)?;
     let (_, resolvent) = half_log_determinant_with_gradient(&b)?;
     Ok(resolvent * b.multiplier())
 }
@@ -66,18 +69,49 @@ pub fn subspace_rate(
     bases: ArrayView3<'_, f64>,
     epsilon: f64,
 ) -> Result<SubspaceRate> {
-    check_bases(z, bases)?;
-    let per_head = (0..bases.len_of(Axis(0)))
-        .into_par_iter()
-        .map(|k| {
-            let basis = bases.index_axis(Axis(0), k);
-            half_log_determinant(&ScaledTokens::new("tokens", z, Some(basis), epsilon)?)
-        })
+    subspace_rate_prepared(
+        &Prepared::new("tokens", z)?,
+        &prepare_bases(bases)?,
+        epsilon,
+    )
+}
+
+/// [`subspace_rate`] of operands that were prepared once for many calls.
+///
+/// # Errors
+/// As there.
+pub fn subspace_rate_prepared(
+    tokens: &Prepared,
+    bases: &[Prepared],
+    epsilon: f64,
+) -> Result<SubspaceRate> {
+    let per_head = bases
+        .par_iter()
+        .map(|basis| half_log_determinant(&ScaledTokens::new(tokens, Some(basis), epsilon)?))
         .collect::<Result<Vec<_>>>()?;
     Ok(SubspaceRate {
         total: per_head.iter().map(|rate| rate.value).sum(),
         per_head,
     })
+}
+
+/// Checks and scales the bases (K, d, p) of one layer.
+///
+/// # Errors
+/// As [`subspace_rate`].
+pub fn prepare_bases(bases: ArrayView3<'_, f64>) -> Result<Vec<Prepared>> {
+    if bases.is_empty() {
+        return Err(Error::shape(
+            "bases",
+            "(K, d, p), none of them 0",
+            format!("{:?}", bases.dim()),
+            "give one basis (d, p) per head",
+        ));
+    }
+    bases
+        .axis_iter(Axis(0))
+        .map(|basis| Prepared::new("bases", basis))
+        .collect()
 }
 
 /// `grad R^c = c sum_k U_k U_k^T Z (I_N + c (U_k^T Z)^T U_k^T Z)^{-1}`, `c = p / (N eps^2)`, (d, N).
@@ -89,12 +123,13 @@ pub fn subspace_rate_gradient(
     bases: ArrayView3<'_, f64>,
     epsilon: f64,
 ) -> Result<Array2<f64>> {
-    check_bases(z, bases)?;
+    let tokens = Prepared::new("tokens", z)?;
+    let prepared = prepare_bases(bases)?;
     let mut gradient = Array2::zeros(z.dim());
-    for basis in bases.outer_iter() {
-        let b = ScaledTokens::new("tokens", z, Some(basis), epsilon)?;
+    for (basis, view) in prepared.iter().zip(bases.outer_iter()) {
+        let b = ScaledTokens::new(&tokens, Some(basis), epsilon)?;
         let (_, resolvent) = half_log_determinant_with_gradient(&b)?;
-        gradient.scaled_add(b.multiplier(), &basis.dot(&resolvent));
+        gradient.scaled_add(b.multiplier(), &view.dot(&resolvent));
     }
     Ok(gradient)
 }
@@ -147,17 +182,4 @@ pub fn bases_from_projection(weight: ArrayView2<'_, f64>, heads: usize) -> Resul
     Ok(Array3::from_shape_fn((heads, d, p), |(k, i, j)| {
         weight[(k * p + j, i)]
     }))
-}
-
-fn check_bases(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>) -> Result<()> {
-    let (heads, d, p) = bases.dim();
-    if d != z.nrows() || heads == 0 || p == 0 {
-        return Err(Error::shape(
-            "bases",
-            format!("(K, {}, p), none of them 0", z.nrows()),
-            format!("{:?}", bases.dim()),
-            "give one basis (d, p) per head for tokens (d, N)",
-        ));
-    }
-    Ok(())
 }

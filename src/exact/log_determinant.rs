@@ -91,12 +91,60 @@ impl LogDeterminant {
     }
 }
 
+/// A matrix that was checked, and its entries divided by a power of two so that they are at most 1.
+/// Preparing tokens once serves all heads; preparing bases once serves all tokens.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    unit: Array2<f64>,
+    exponent: i32,
+    /// Frobenius norm of `unit`.
+    size: f64,
+}
+
+impl Prepared {
+    /// `name` is what an error message calls the matrix.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is empty, [`Error::Domain`] if an entry is NaN or infinite.
+    pub fn new(name: &str, matrix: ArrayView2<'_, f64>) -> Result<Self> {
+        if matrix.is_empty() {
+            return Err(Error::shape(
+                name,
+                "at least one row and one column",
+                format!("{:?}", matrix.dim()),
+                "pass a matrix that holds something",
+            ));
+        }
+        if let Some((position, value)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
+            return Err(Error::domain(
+                name,
+                "finite numbers",
+                format!("{value} at {position:?}"),
+                "find out where it comes from",
+            ));
+        }
+        let largest = matrix.fold(0.0, |a: f64, v| if v.abs() > a { v.abs() } else { a });
+        let exponent = if largest == 0.0 { 0 } else { split(largest).1 };
+        let unit = scaled(matrix, -exponent);
+        Ok(Self {
+            size: frobenius(&unit),
+            unit,
+            exponent,
+        })
+    }
+
+    /// Rows and columns.
+    pub fn dim(&self) -> (usize, usize) {
+        self.unit.dim()
+    }
+}
+
 /// `B = sqrt(f / N) / eps * X` for `X = Z` (then `f = d`) or `X = U^T Z` (then `f = p`), so that
 /// `1/2 logdet(I + B^T B)` is a coding rate.
 #[derive(Debug, Clone)]
 pub struct ScaledTokens<'a> {
-    tokens: ArrayView2<'a, f64>,
-    basis: Option<ArrayView2<'a, f64>>,
+    tokens: &'a Prepared,
+    basis: Option<&'a Prepared>,
     epsilon: f64,
     /// `B = mantissa * 2^exponent`, entries of the mantissa up to about 1.
     mantissa: Array2<f64>,
@@ -106,21 +154,13 @@ pub struct ScaledTokens<'a> {
 }
 
 impl<'a> ScaledTokens<'a> {
-    /// `name` is what an error message calls the tokens.
-    ///
     /// # Shapes
     /// tokens (d, N), basis (d, p).
     ///
     /// # Errors
-    /// [`Error::Shape`] for empty or unfitting operands; [`Error::Domain`] if an entry is NaN or
-    /// infinite (with its position), `epsilon` is not positive and finite, or `B` has entries over
-    /// `2^1000`.
-    pub fn new(
-        name: &str,
-        tokens: ArrayView2<'a, f64>,
-        basis: Option<ArrayView2<'a, f64>>,
-        epsilon: f64,
-    ) -> Result<Self> {
+    /// [`Error::Shape`] if the basis does not fit; [`Error::Domain`] if `epsilon` is not positive
+    /// and finite, or `B` has entries over `2^1000`.
+    pub fn new(tokens: &'a Prepared, basis: Option<&'a Prepared>, epsilon: f64) -> Result<Self> {
         if !(epsilon.is_finite() && epsilon > 0.0) {
             return Err(Error::domain(
                 "epsilon",
@@ -129,78 +169,70 @@ impl<'a> ScaledTokens<'a> {
                 "give a positive precision",
             ));
         }
-        let features = basis.map_or(tokens.nrows(), |basis| basis.ncols());
-        if features == 0 || tokens.is_empty() {
+        let (d, count) = tokens.dim();
+        if let Some(basis) = basis.filter(|basis| basis.dim().0 != d) {
             return Err(Error::shape(
-                name,
-                "at least one feature and one token",
-                format!("{:?}", tokens.dim()),
-                "pass a matrix (d, N)",
+                "basis",
+                format!("({d}, p)"),
+                format!("{:?}", basis.dim()),
+                "give a basis (d, p) for tokens (d, N)",
             ));
         }
-        check_finite(name, tokens)?;
-        if let Some(basis) = basis {
-            check_finite("basis", basis)?;
-            if basis.nrows() != tokens.nrows() {
-                return Err(Error::shape(
-                    "basis",
-                    format!("({}, p)", tokens.nrows()),
-                    format!("{:?}", basis.dim()),
-                    "give a basis (d, p) for tokens (d, N)",
-                ));
-            }
-        }
-        let mut scaled = Self {
+        let features = basis.map_or(d, |basis| basis.dim().1);
+        let mut b = Self {
             tokens,
             basis,
             epsilon,
-            mantissa: Array2::zeros((features, tokens.ncols())),
+            mantissa: Array2::zeros((0, 0)),
             exponent: 0,
             rounding: 0.0,
         };
-        let sizes = [Some(tokens), basis].map(|m| m.map_or(1.0, largest));
-        if sizes.contains(&0.0) {
-            return Ok(scaled);
+        if tokens.size == 0.0 || basis.is_some_and(|basis| basis.size == 0.0) {
+            b.mantissa = Array2::zeros((features, count));
+            return Ok(b);
         }
-        let powers = sizes.map(|size| split(size).1);
-        let (factor, factor_exponent) = scaled.factor();
+        let (factor, factor_exponent) = b.factor();
         // Entries of U^T Z are sums of d products, each at most 1 after scaling.
-        let room = basis.map_or(0, |b| split(b.nrows() as f64).1);
-        scaled.exponent = powers[0] + if basis.is_some() { powers[1] } else { 0 };
-        scaled.exponent += factor_exponent + room;
-        if scaled.exponent > 1000 {
+        let room = if basis.is_some() {
+            split(d as f64).1
+        } else {
+            0
+        };
+        b.exponent = tokens.exponent + basis.map_or(0, |basis| basis.exponent);
+        b.exponent += factor_exponent + room;
+        if b.exponent > 1000 {
             return Err(Error::domain(
-                name,
+                "tokens",
                 "entries / epsilon up to 2^1000",
-                format!("about 2^{}", scaled.exponent),
+                format!("about 2^{}", b.exponent),
                 "measure tokens and epsilon in a larger unit",
             ));
         }
         let factor = factor.to_f64() * 2.0f64.powi(-room);
-        let unit_tokens = tokens.mapv(|v| scale(v, -powers[0]));
         match basis {
-            None => scaled.mantissa = unit_tokens * factor,
+            None => b.mantissa = &tokens.unit * factor,
             Some(basis) => {
-                let unit_basis = basis.mapv(|v| scale(v, -powers[1]));
-                for (u, z) in unit_basis
+                b.mantissa = Array2::zeros((features, count));
+                for (u, z) in basis
+                    .unit
                     .axis_chunks_iter(Axis(0), BLOCK)
-                    .zip(unit_tokens.axis_chunks_iter(Axis(0), BLOCK))
+                    .zip(tokens.unit.axis_chunks_iter(Axis(0), BLOCK))
                 {
-                    general_mat_mul(factor, &u.t(), &z, 1.0, &mut scaled.mantissa);
+                    general_mat_mul(factor, &u.t(), &z, 1.0, &mut b.mantissa);
                 }
                 // Sums of BLOCK products, then of one number per block; each entry of |U|^T |Z| is
                 // at most |u| |z|.
-                let terms = BLOCK + basis.nrows().div_ceil(BLOCK);
-                let size = factor * frobenius(&unit_basis) * frobenius(&unit_tokens);
-                scaled.rounding = terms as f64 * UNIT_ROUNDOFF * size;
+                let terms = BLOCK + d.div_ceil(BLOCK);
+                b.rounding = terms as f64 * UNIT_ROUNDOFF * factor * basis.size * tokens.size;
             }
         }
-        Ok(scaled)
+        Ok(b)
     }
 
     /// `sqrt(f / N) / eps` as a number in [1/4, 2) times a power of two.
     fn factor(&self) -> (DoubleDouble, i32) {
-        let (features, tokens) = self.mantissa.dim();
+        let (d, tokens) = self.tokens.dim();
+        let features = self.basis.map_or(d, |basis| basis.dim().1);
         let (ratio_scale, epsilon_scale) = (
             split(features as f64 / tokens as f64).1 / 2,
             split(self.epsilon).1,
@@ -222,44 +254,40 @@ impl<'a> ScaledTokens<'a> {
     /// The mantissa in 32 digits.
     fn precise(&self) -> Array2<DoubleDouble> {
         let (factor, factor_exponent) = self.factor();
-        let shift = factor_exponent - self.exponent;
-        let basis_power = self.basis.map_or(0, |basis| split(largest(basis)).1);
-        let token_power = -(shift + basis_power);
-        let power = |v: f64| DoubleDouble::of(scale(v, -token_power));
-        match self.basis {
-            None => self.tokens.mapv(|v| power(v) * factor),
-            Some(basis) => {
-                let basis = basis.mapv(|v| DoubleDouble::of(scale(v, -basis_power)));
-                let tokens = self.tokens.mapv(power);
-                Array2::from_shape_fn(self.mantissa.dim(), |(i, j)| {
-                    let pairs = basis.column(i).into_iter().zip(tokens.column(j));
-                    let sum = pairs.fold(DoubleDouble::of(0.0), |sum, (u, z)| sum + *u * *z);
-                    sum * factor
-                })
-            }
-        }
+        let basis_exponent = self.basis.map_or(0, |basis| basis.exponent);
+        let shift = self.tokens.exponent + basis_exponent + factor_exponent - self.exponent;
+        let factor = factor.times_power_of_two(2.0f64.powi(shift));
+        let tokens = self.tokens.unit.mapv(DoubleDouble::of);
+        let Some(basis) = self.basis else {
+            return tokens.mapv(|z| z * factor);
+        };
+        let basis = basis.unit.mapv(DoubleDouble::of);
+        Array2::from_shape_fn(self.mantissa.dim(), |(i, j)| {
+            let pairs = basis.column(i).into_iter().zip(tokens.column(j));
+            let sum = pairs.fold(DoubleDouble::of(0.0), |sum, (u, z)| sum + *u * *z);
+            sum * factor
+        })
     }
 }
 
+/// `matrix * 2^exponent`.
+fn scaled(matrix: ArrayView2<'_, f64>, exponent: i32) -> Array2<f64> {
+    if exponent.abs() <= 1000 {
+        let power = 2.0f64.powi(exponent);
+        matrix.mapv(|v| v * power)
+    } else {
+        matrix.mapv(|v| scale(v, exponent))
+    }
+}
+
+/// Frobenius norm; the plain sum of squares where nothing under- or overflows.
 fn frobenius(matrix: &Array2<f64>) -> f64 {
+    let plain = matrix.mapv(|v| v * v).sum();
+    if (1e-200..1e200).contains(&plain) {
+        return plain.sqrt();
+    }
     let entries: Vec<f64> = matrix.iter().copied().collect();
     norm(&entries)
-}
-
-fn largest(matrix: ArrayView2<'_, f64>) -> f64 {
-    matrix.iter().fold(0.0, |a: f64, v| a.max(v.abs()))
-}
-
-fn check_finite(name: &str, matrix: ArrayView2<'_, f64>) -> Result<()> {
-    match matrix.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        None => Ok(()),
-        Some((position, value)) => Err(Error::domain(
-            name,
-            "finite numbers",
-            format!("{value} at {position:?}"),
-            "find out where it comes from",
-        )),
-    }
 }
 
 /// `1/2 logdet(I + B^T B)`. See the module's documentation.
@@ -327,12 +355,12 @@ fn in_doubles(
         let value = 0.5 * size * size;
         let error = (m * n + 4) as f64 * UNIT_ROUNDOFF * value + size * rounding;
         let value = LogDeterminant::new(value, error, Method::Series);
-        let resolvent = gradient.then(|| tall.mapv(|v| scale(v, exponent)));
+        let resolvent = gradient.then(|| scaled(tall.view(), exponent));
         return Ok((value, resolvent));
     }
     // Squares of entries must neither overflow nor be lost where they matter.
     if size < 1e70 {
-        let plain = tall.mapv(|v| scale(v, exponent));
+        let plain = scaled(tall.view(), exponent);
         let mut a = plain.t().dot(&plain);
         if size <= 1.0 {
             let value = shifted_cholesky(&a, m, size * rounding + rounding * rounding);
@@ -514,7 +542,8 @@ mod tests {
     use ndarray::array;
 
     fn value(matrix: ArrayView2<'_, f64>) -> LogDeterminant {
-        half_log_determinant(&ScaledTokens::new("b", matrix, None, 1.0).unwrap()).unwrap()
+        let prepared = Prepared::new("b", matrix).unwrap();
+        half_log_determinant(&ScaledTokens::new(&prepared, None, 1.0).unwrap()).unwrap()
     }
 
     #[test]
@@ -543,7 +572,8 @@ mod tests {
     #[test]
     fn the_zero_matrix_has_value_zero_and_gradient_zero() {
         let zeros = Array2::zeros((3, 5));
-        let b = ScaledTokens::new("b", zeros.view(), None, 1.0).unwrap();
+        let prepared = Prepared::new("b", zeros.view()).unwrap();
+        let b = ScaledTokens::new(&prepared, None, 1.0).unwrap();
         let (value, gradient) = half_log_determinant_with_gradient(&b).unwrap();
         assert_eq!((value.value, value.relative_error_bound), (0.0, 0.0));
         assert_eq!(gradient, Array2::<f64>::zeros((3, 5)));
@@ -561,9 +591,11 @@ mod tests {
     #[test]
     fn input_that_has_no_rate_is_refused_by_position() {
         let refused = |matrix: Array2<f64>, epsilon: f64| {
-            ScaledTokens::new("tokens", matrix.view(), None, epsilon)
-                .unwrap_err()
-                .to_string()
+            let error = match Prepared::new("tokens", matrix.view()) {
+                Ok(prepared) => ScaledTokens::new(&prepared, None, epsilon).err(),
+                Err(error) => Some(error),
+            };
+            error.unwrap().to_string()
         };
         assert!(refused(array![[1.0, f64::NAN]], 1.0).contains("NaN at (0, 1)"));
         assert!(refused(array![[f64::INFINITY]], 1.0).contains("inf at (0, 0)"));

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::trend::Summary;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::exact::coding_rate::bases_from_projection;
-use crate::exact::{coding_rate, official_rate, subspace_rate};
+use crate::exact::coding_rate::{bases_from_projection, prepare_bases, subspace_rate_prepared};
+use crate::exact::log_determinant::Prepared;
+use crate::exact::{coding_rate, official_rate};
 use crate::model::probe::{Recorder, Site};
 use crate::model::{CrateClassifier, Real};
 use crate::parallel;
@@ -189,6 +190,10 @@ fn measure_pieces(
     input: impl Fn(usize) -> Vec<f32> + Sync,
 ) -> Result<Layerwise> {
     let bases = network_bases(network)?;
+    let bases = bases
+        .iter()
+        .map(|bases| prepare_bases(bases.view()))
+        .collect::<Result<Vec<_>>>()?;
     let mut sites: Vec<Site> = quantities.iter().flat_map(|q| q.sites()).copied().collect();
     sites.sort();
     sites.dedup();
@@ -258,27 +263,30 @@ where
 fn measure_layer(
     recorder: &Recorder<f32>,
     layer: usize,
-    bases: &Array3<f64>,
+    bases: &[Prepared],
     quantities: &[Quantity],
     epsilon: f64,
     zero_tokens: &mut usize,
 ) -> Result<Vec<Vec<f64>>> {
     let at = |site: Site| tokens_by_image(recorder, site, layer);
+    let fraction = |site: Site, counts: fn(f32) -> bool| fractions(recorder, site, layer, counts);
     let (before, after) = (at(Site::LayerInput), at(Site::AfterMssa));
-    let subspace =
-        |z: &Array2<f64>| -> Result<f64> { Ok(subspace_rate(z.t(), bases.view(), epsilon)?.total) };
+    let subspace = |z: &Array2<f64>| -> Result<f64> {
+        let tokens = Prepared::new("tokens", z.t())?;
+        Ok(subspace_rate_prepared(&tokens, bases, epsilon)?.total)
+    };
     quantities
         .iter()
         .map(|quantity| match quantity {
             Quantity::OfficialRate => at(Site::Projection)
                 .iter()
                 .map(|x| {
-                    let found = official_rate(x.view(), bases.dim().0)?;
+                    let found = official_rate(x.view(), bases.len())?;
                     *zero_tokens += found.zero_tokens;
                     Ok(found.total)
                 })
                 .collect(),
-            Quantity::NonzeroAfterIsta => Ok(fractions(&at(Site::AfterIsta), |v| v != 0.0)),
+            Quantity::NonzeroAfterIsta => Ok(fraction(Site::AfterIsta, |v| v != 0.0)),
             Quantity::SubspaceRateAfterMssa => after.iter().map(subspace).collect(),
             Quantity::SubspaceRateBeforeMssa => before.iter().map(subspace).collect(),
             Quantity::SubspaceRateAfterMssaNormMatched => before
@@ -299,10 +307,8 @@ fn measure_layer(
                 .iter()
                 .map(|z| Ok(coding_rate(z.t(), epsilon)?.value))
                 .collect(),
-            Quantity::NonzeroBeforeIsta => Ok(fractions(&after, |v| v != 0.0)),
-            Quantity::PositiveBeforeIsta => {
-                Ok(fractions(&at(Site::NormalisedAfterMssa), |v| v > 0.0))
-            }
+            Quantity::NonzeroBeforeIsta => Ok(fraction(Site::AfterMssa, |v| v != 0.0)),
+            Quantity::PositiveBeforeIsta => Ok(fraction(Site::NormalisedAfterMssa, |v| v > 0.0)),
         })
         .collect()
 }
@@ -315,16 +321,28 @@ fn tokens_by_image(recorder: &Recorder<f32>, site: Site, layer: usize) -> Vec<Ar
     let (n, features) = (shape[1], shape[2]);
     values
         .chunks_exact(n * features)
-        .map(|image| {
-            Array2::from_shape_fn((n, features), |(i, j)| f64::from(image[i * features + j]))
+        .filter_map(|image| {
+            let values = image.iter().map(|&v| f64::from(v)).collect();
+            // The length is right by the line above.
+            Array2::from_shape_vec((n, features), values).ok()
         })
         .collect()
 }
 
-fn fractions(images: &[Array2<f64>], counts: impl Fn(f64) -> bool) -> Vec<f64> {
-    images
-        .iter()
-        .map(|z| z.iter().filter(|&&v| counts(v)).count() as f64 / z.len() as f64)
+/// By image, the fraction of entries that count.
+fn fractions(
+    recorder: &Recorder<f32>,
+    site: Site,
+    layer: usize,
+    counts: fn(f32) -> bool,
+) -> Vec<f64> {
+    let Some((shape, values)) = recorder.get(site, layer) else {
+        return Vec::new();
+    };
+    let size = shape[1] * shape[2];
+    values
+        .chunks_exact(size)
+        .map(|image| image.iter().filter(|&&v| counts(v)).count() as f64 / size as f64)
         .collect()
 }
 
