@@ -94,5 +94,5 @@ fn bad_input_to_rate_is_one_clear_line() {
     );
     let mut command = rate("z.npy", "1");
     command.arg("--bases").arg(path("u.npy"));
-    fail(&mut command, 1, &["(K, 6, p)", "(2, 5, 3)"]);
+    fail(&mut command, 1, &["basis", "(6, p)", "(5, 3)"]);
 }
