@@ -1,7 +1,10 @@
-//! LayerNorm, MSSA, ISTA and one CRATE layer in f64, as the papers write them: columns are tokens.
-//! Short, slow, and the reference that the networks are compared with.
+//! LayerNorm and one CRATE layer with the parameters of the official code, tokens as columns: short,
+//! slow, and the reference that the networks are compared with.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+
+use super::ista::ista;
+use super::mssa::ssa;
 
 /// `LN(Z)`: every column to mean 0 and variance 1 (with 1e-5 under the root), times gain, plus bias.
 ///
@@ -22,29 +25,6 @@ pub fn layer_norm(
         token += &bias;
     }
     normalised
-}
-
-/// Softmax of every column.
-pub fn softmax_columns(scores: ArrayView2<'_, f64>) -> Array2<f64> {
-    let mut map = scores.to_owned();
-    for mut column in map.axis_iter_mut(Axis(1)) {
-        let largest = column.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-        column.mapv_inplace(|s| (s - largest).exp());
-        let sum = column.sum();
-        column /= sum;
-    }
-    map
-}
-
-/// `SSA(Z | U_k) = W softmax(scale W^T W)`, `W = U_k^T Z` (NeurIPS 2023, eq. 11): every output
-/// token is a convex combination of projected tokens.
-///
-/// # Shapes
-/// z (d, N), basis (d, p); gives (p, N).
-pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Array2<f64> {
-    let w = basis.t().dot(&z);
-    let scores = w.t().dot(&w) * scale;
-    w.dot(&softmax_columns(scores.view()))
 }
 
 /// Parameters of one layer in the papers' orientation.
@@ -89,21 +69,6 @@ pub fn mssa_code(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> Array2<f64>
         Some((weight, bias)) => weight.dot(&stacked) + bias.view().insert_axis(Axis(1)),
         None => stacked,
     }
-}
-
-/// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda 1)` (NeurIPS 2023, eq. 17).
-///
-/// # Shapes
-/// z (d, N), dictionary (d, d); gives (d, N).
-pub fn ista(
-    z: ArrayView2<'_, f64>,
-    dictionary: ArrayView2<'_, f64>,
-    step_size: f64,
-    lambda: f64,
-) -> Array2<f64> {
-    let residual = &z - &dictionary.dot(&z);
-    let step = dictionary.t().dot(&residual) * step_size;
-    (&z + &step).mapv(|x| (x - step_size * lambda).max(0.0))
 }
 
 /// `Z^{l+1/2} = Z + MSSA(LN1(Z))` and `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`.

@@ -1,0 +1,86 @@
+//! Sparse codes (NeurIPS 2023, section 2.4; book, chapter 4): the non-negative LASSO
+//!
+//! `F(X) = lambda ||X||_1 + 1/2 ||Z - D X||_F^2` over `X >= 0`,
+//!
+//! its proximal-gradient step, and its solution. Columns are tokens.
+
+use ndarray::{Array2, ArrayView2};
+
+/// `F(X)`, for any sign of `X`.
+///
+/// # Shapes
+/// x and z (d, N), dictionary (d, d).
+pub fn lasso_objective(
+    x: ArrayView2<'_, f64>,
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    lambda: f64,
+) -> f64 {
+    let residual = &z - &dictionary.dot(&x);
+    lambda * x.mapv(f64::abs).sum() + 0.5 * (&residual * &residual).sum()
+}
+
+/// `argmin_{X >= 0} threshold sum(X) + 1/2 ||X - V||_F^2 = ReLU(V - threshold)`.
+pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f64> {
+    v.mapv(|v| (v - threshold).max(0.0))
+}
+
+/// One proximal-gradient step on `F` from `x`: `ReLU(X + eta D^T (Z - D X) - eta lambda)`.
+///
+/// # Shapes
+/// x and z (d, N), dictionary (d, d); gives (d, N).
+pub fn proximal_step(
+    x: ArrayView2<'_, f64>,
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    step_size: f64,
+    lambda: f64,
+) -> Array2<f64> {
+    let residual = &z - &dictionary.dot(&x);
+    let moved = &x + &(dictionary.t().dot(&residual) * step_size);
+    nonnegative_shrinkage(moved.view(), step_size * lambda)
+}
+
+/// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda)` (NeurIPS 2023, eq. 17): the step from
+/// `X = Z`, which is not feasible where `Z` is negative.
+///
+/// # Shapes
+/// z (d, N), dictionary (d, d); gives (d, N).
+pub fn ista(
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    step_size: f64,
+    lambda: f64,
+) -> Array2<f64> {
+    proximal_step(z, z, dictionary, step_size, lambda)
+}
+
+/// The minimiser of `F` by accelerated proximal gradient (FISTA; Beck and Teboulle 2009) from zero,
+/// with restarts, after `iterations` steps of `1 / lipschitz`, where `lipschitz >= ||D||_2^2`.
+///
+/// # Shapes
+/// z (d, N), dictionary (d, d); gives (d, N).
+pub fn lasso_solution(
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    lambda: f64,
+    lipschitz: f64,
+    iterations: usize,
+) -> Array2<f64> {
+    let mut x = Array2::zeros(z.dim());
+    let mut ahead = x.clone();
+    let mut momentum = 1.0f64;
+    for _ in 0..iterations {
+        let next = proximal_step(ahead.view(), z, dictionary, 1.0 / lipschitz, lambda);
+        let change = &next - &x;
+        // Momentum that points uphill is dropped.
+        if ((&ahead - &next) * &change).sum() > 0.0 {
+            momentum = 1.0;
+        }
+        let grown = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt());
+        ahead = &next + &(change * ((momentum - 1.0) / grown));
+        momentum = grown;
+        x = next;
+    }
+    x
+}

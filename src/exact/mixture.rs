@@ -1,0 +1,80 @@
+//! The Bayes denoiser of a mixture of low-rank Gaussians (book, chapter 3, eq.
+//! gmm_lowrank_denoiser): `x ~ 1/K sum_k N(0, U_k U_k^T)` with orthonormal columns in every `U_k`,
+//! observed as `x_t = x + t g`, `g ~ N(0, I)`.
+
+use ndarray::{Array1, ArrayView1, ArrayView3, Axis};
+
+/// `P(k | x_t) = softmax_k( ||U_k^T x_t||^2 / (2 t^2 (1 + t^2)) )`: the membership of one token, a
+/// softmax over subspaces (not over tokens, as in MSSA).
+///
+/// # Shapes
+/// x (d,), bases (K, d, p) with orthonormal columns; gives (K,). `t > 0`, in the units of `x`.
+pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
+    let energies: Array1<f64> = bases
+        .outer_iter()
+        .map(|basis| {
+            let w = basis.t().dot(&x);
+            w.dot(&w) / (2.0 * t * t * (1.0 + t * t))
+        })
+        .collect();
+    let largest = energies.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+    let weights = energies.mapv(|e| (e - largest).exp());
+    &weights / weights.sum()
+}
+
+/// `E[x | x_t] = 1 / (1 + t^2) sum_k P(k | x_t) U_k U_k^T x_t`.
+///
+/// # Shapes
+/// As [`membership`]; gives (d,).
+pub fn posterior_mean(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
+    let weights = membership(x, bases, t);
+    let mut mean = Array1::zeros(x.len());
+    for (basis, weight) in bases.outer_iter().zip(&weights) {
+        mean.scaled_add(*weight, &basis.dot(&basis.t().dot(&x)));
+    }
+    mean / (1.0 + t * t)
+}
+
+/// `ln p_t(x_t)`, the density of `x_t = x + t g`: `1/K sum_k N(0, U_k U_k^T + t^2 I)`.
+///
+/// # Shapes
+/// As [`membership`].
+pub fn log_density(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> f64 {
+    let (heads, d, p) = bases.dim();
+    let variance = t * t;
+    let energy = x.dot(&x);
+    let logs: Vec<f64> = bases
+        .outer_iter()
+        .map(|basis| {
+            let w = basis.t().dot(&x);
+            let inside = w.dot(&w);
+            // Covariance: 1 + t^2 on the span of U_k, t^2 elsewhere.
+            let logdet = p as f64 * (1.0 + variance).ln() + (d - p) as f64 * variance.ln();
+            let square = inside / (1.0 + variance) + (energy - inside) / variance;
+            -0.5 * (logdet + square + d as f64 * std::f64::consts::TAU.ln())
+        })
+        .collect();
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
+    largest + sum.ln() - (heads as f64).ln()
+}
+
+/// `U_k U_k^T x` for the subspace with the largest projection: the denoiser's limit for small `t`.
+///
+/// # Shapes
+/// As [`membership`]; gives (d,).
+pub fn nearest_projection(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>) -> Array1<f64> {
+    let energy = |k: usize| {
+        let w = bases.index_axis(Axis(0), k).t().dot(&x);
+        w.dot(&w)
+    };
+    let nearest =
+        (0..bases.len_of(Axis(0))).reduce(|a, b| if energy(b) > energy(a) { b } else { a });
+    match nearest {
+        Some(k) => {
+            let basis = bases.index_axis(Axis(0), k);
+            basis.dot(&basis.t().dot(&x))
+        }
+        None => Array1::zeros(x.len()),
+    }
+}

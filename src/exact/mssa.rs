@@ -1,0 +1,73 @@
+//! Multi-head subspace self-attention as the papers derive it (NeurIPS 2023, section 2.3; book,
+//! chapter 4): the approximate gradient of `R^c`, with the Gram matrix replaced by a softmax.
+
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+
+/// `c = p / (N eps^2)`, the coefficient of one head.
+pub fn compression_coefficient(p: usize, tokens: usize, epsilon: f64) -> f64 {
+    p as f64 / (tokens as f64 * epsilon * epsilon)
+}
+
+/// Softmax of every column.
+pub fn softmax_columns(scores: ArrayView2<'_, f64>) -> Array2<f64> {
+    let mut map = scores.to_owned();
+    for mut column in map.axis_iter_mut(Axis(1)) {
+        let largest = column.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
+        column.mapv_inplace(|s| (s - largest).exp());
+        let sum = column.sum();
+        column /= sum;
+    }
+    map
+}
+
+/// `softmax(scale W^T W)`, `W = U_k^T Z`, (N, N): column `j` is what token `j` reads.
+///
+/// # Shapes
+/// z (d, N), basis (d, p).
+pub fn attention_map(
+    z: ArrayView2<'_, f64>,
+    basis: ArrayView2<'_, f64>,
+    scale: f64,
+) -> Array2<f64> {
+    let w = basis.t().dot(&z);
+    softmax_columns((w.t().dot(&w) * scale).view())
+}
+
+/// `SSA(Z | U_k) = W softmax(scale W^T W)`, `W = U_k^T Z` (NeurIPS 2023, eq. 11): every output token
+/// is a convex combination of projected tokens. The papers write scale 1, the code has `p^{-1/2}`.
+///
+/// # Shapes
+/// z (d, N), basis (d, p); gives (p, N).
+pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Array2<f64> {
+    basis.t().dot(&z).dot(&attention_map(z, basis, scale))
+}
+
+/// `M = sum_k U_k SSA(Z | U_k)`: MSSA without the factor `c` (NeurIPS 2023, eq. 12, over `c`).
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p); gives (d, N).
+pub fn attention_update(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    scale: f64,
+) -> Array2<f64> {
+    let mut sum = Array2::zeros(z.dim());
+    for basis in bases.outer_iter() {
+        sum += &basis.dot(&ssa(z, basis, scale));
+    }
+    sum
+}
+
+/// `MSSA(Z | U_[K]) = c sum_k U_k SSA(Z | U_k)`, the papers' form.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p); gives (d, N).
+pub fn mssa_paper(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+    scale: f64,
+) -> Array2<f64> {
+    let c = compression_coefficient(bases.len_of(Axis(2)), z.ncols(), epsilon);
+    attention_update(z, bases, scale) * c
+}

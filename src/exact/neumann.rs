@@ -1,0 +1,79 @@
+//! The Neumann series of the gradient of `R^c` (book, chapter 4, eq. gd_rc_neumann).
+//!
+//! Per head, `(I + A)^{-1} = sum_j (-A)^j` with `A = c W^T W`, `W = U_k^T Z`; the papers keep the
+//! terms `I - A`. The series converges where `rho = lambda_max(A) < 1` and diverges beyond.
+
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use ndarray_linalg::{EighInto, UPLO};
+
+use super::mssa::compression_coefficient;
+use super::single_threaded_blas;
+use crate::error::{Error, Result};
+
+/// `c sum_k U_k W_k sum_{j <= order} (-A_k)^j`: the gradient of `R^c` cut after `order`; the papers
+/// use order 1.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p); gives (d, N).
+pub fn truncated_gradient(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+    order: usize,
+) -> Array2<f64> {
+    let c = compression_coefficient(bases.len_of(Axis(2)), z.ncols(), epsilon);
+    let mut gradient = Array2::zeros(z.dim());
+    for basis in bases.outer_iter() {
+        let w = basis.t().dot(&z);
+        // W (-c W^T W)^j = (-c W W^T)^j W, on the p x p side.
+        let step = w.dot(&w.t()) * -c;
+        let mut term = w.clone();
+        let mut sum = w;
+        for _ in 0..order {
+            term = step.dot(&term);
+            sum += &term;
+        }
+        gradient.scaled_add(c, &basis.dot(&sum));
+    }
+    gradient
+}
+
+/// Eigenvalues of `c W_k W_k^T` by head, ascending, `p` each: the squared and scaled singular values
+/// `s = c sigma^2` of the projected tokens.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p).
+///
+/// # Errors
+/// [`Error::Lapack`] if the input is not finite.
+pub fn scaled_energies(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<Vec<Vec<f64>>> {
+    single_threaded_blas();
+    let p = bases.len_of(Axis(2));
+    let c = compression_coefficient(p, z.ncols(), epsilon);
+    bases
+        .outer_iter()
+        .map(|basis| {
+            let w = basis.t().dot(&z);
+            let gram = w.dot(&w.t()) * c;
+            let (values, _) = gram.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {
+                operation: "symmetric eigenvalues",
+                shape: format!("{p} x {p}"),
+                message: e.to_string(),
+            })?;
+            Ok(values.to_vec())
+        })
+        .collect()
+}
+
+/// `rho`, the largest of [`scaled_energies`] over all heads: the series converges iff `rho < 1`.
+///
+/// # Errors
+/// As there.
+pub fn radius(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, epsilon: f64) -> Result<f64> {
+    let energies = scaled_energies(z, bases, epsilon)?;
+    Ok(energies.into_iter().flatten().fold(0.0, f64::max))
+}

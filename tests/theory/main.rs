@@ -1,0 +1,12 @@
+//! The papers' theory as properties, one test (or a few with a shared prefix) per claim of the
+//! catalogue. A theorem under its hypotheses must hold in every case; where a statement holds only in
+//! a radius, one test states it there and another exhibits a counter-example outside.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod critique;
+mod denoising;
+mod gradients;
+mod invariances;
+mod sparse_codes;
+mod strategies;
+mod token_statistics;
