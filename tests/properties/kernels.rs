@@ -33,19 +33,21 @@ fn configurations() -> impl Strategy<Value = CrateConfig> {
         )
 }
 
-/// Relative to the largest entry of the same tensor. Each is an f32 computation of `depth` layers
-/// whose sums have at most a few hundred terms and whose LayerNorms can amplify by the inverse of
-/// a small deviation: 1e-3 is far above their rounding and far below any wrong term. ReLU kinks are
-/// the one place where both may differ by a whole entry; a loss that is smooth there cannot be had,
-/// so a difference in under 1 % of the entries is let pass.
-fn agree(found: &[f32], exact: &[f32]) -> bool {
-    let size = exact.iter().fold(1e-6f32, |a, x| a.max(x.abs()));
-    let wrong = found
-        .iter()
-        .zip(exact)
-        .filter(|(a, b)| (*a - *b).abs() > 1e-3 * size)
-        .count();
+/// Each is an f32 computation of `depth` layers whose sums have at most a few hundred terms and whose
+/// LayerNorms can amplify by the inverse of a small deviation: 1e-3 of the tensor's largest entry is
+/// far above their rounding and far below any wrong term. With two features a LayerNorm passes
+/// almost no derivative on, and what is left of it is rounding of the others: hence the floor of 1e-2
+/// times the largest entry of all tensors. ReLU kinks are the one place where both may differ by a
+/// whole entry, so a difference in under 1 % of the entries is let pass.
+fn agree(found: &[f32], exact: &[f32], overall: f32) -> bool {
+    let size = largest(exact).max(1e-2 * overall);
+    let pairs = found.iter().zip(exact);
+    let wrong = pairs.filter(|(a, b)| (*a - *b).abs() > 1e-3 * size).count();
     wrong * 100 <= exact.len()
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(1e-6, |a, x| a.max(x.abs()))
 }
 
 proptest! {
@@ -65,11 +67,12 @@ proptest! {
         let fused = network::<f32>(config, seed);
         let composed = network::<f32>(config, seed).with_path(Path::Composed);
         let (a, b) = (fused.forward(&images).unwrap(), composed.forward(&images).unwrap());
-        prop_assert!(agree(&a, &b), "{a:?} {b:?}");
+        prop_assert!(agree(&a, &b, 0.0), "{a:?} {b:?}");
         let (_, a) = loss_and_gradients(&fused, &images);
         let (_, b) = loss_and_gradients(&composed, &images);
+        let overall = b.iter().map(|g| largest(g)).fold(0.0, f32::max);
         for ((a, b), found) in a.iter().zip(&b).zip(fused.parameters()) {
-            prop_assert!(agree(a, b), "{}: {a:?} {b:?}", found.parameter.name);
+            prop_assert!(agree(a, b, overall), "{}: {a:?} {b:?}", found.parameter.name);
         }
     }
 }
