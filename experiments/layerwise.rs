@@ -39,6 +39,7 @@ use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129; overview, arXiv 2311.13110";
 
+// ANCHOR: claims
 const RATE_FALLS: Claim = Claim {
     id: "C-LAY-01",
     paper: PAPER,
@@ -130,6 +131,7 @@ const EVERY_BLOCK_WORKS: Claim = Claim {
     kind: Kind::Empirical,
     scale: Scale::Small,
 };
+// ANCHOR_END: claims
 
 /// Measure every layer of a CRATE network, trained and untrained, and judge the papers' claims.
 #[derive(Debug, Parser)]

@@ -57,6 +57,7 @@ pub fn coding_rate_gradient(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<Arra
     Ok(resolvent * b.multiplier())
 }
 
+// ANCHOR: subspace_rate
 /// `R^c(Z | U_[K]; eps) = sum_k 1/2 logdet(I_p + p / (N eps^2) U_k^T Z Z^T U_k)`.
 ///
 /// # Shapes
@@ -75,6 +76,7 @@ pub fn subspace_rate(
         epsilon,
     )
 }
+// ANCHOR_END: subspace_rate
 
 /// [`subspace_rate`] of operands that were prepared once for many calls.
 ///

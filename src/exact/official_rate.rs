@@ -31,6 +31,7 @@ pub struct OfficialRate {
     pub zero_tokens: usize,
 }
 
+// ANCHOR: official_rate
 /// `sum_k 1/2 logdet(I_N + p / (0.01 N) X_k X_k^T)`, `X_k` the rows of head `k` scaled to length 1.
 ///
 /// # Shapes
@@ -70,6 +71,7 @@ pub fn official_rate(projection: ArrayView2<'_, f64>, heads: usize) -> Result<Of
         zero_tokens,
     })
 }
+// ANCHOR_END: official_rate
 
 /// The largest value of [`official_rate`] for `heads` heads of width `p` and at least `p` tokens.
 pub fn official_upper_bound(heads: usize, p: usize) -> f64 {

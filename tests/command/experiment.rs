@@ -116,3 +116,22 @@ fn forward_writes_logits_and_the_official_measurement_of_the_batch() {
         assert!(layer["nonzero_fraction_mean"].as_f64().unwrap() < 1.0);
     }
 }
+
+#[test]
+fn the_readme_states_the_verdicts_of_the_record() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let record = record(&root.join("reports/layerwise"));
+    assert_eq!(record["quick"], false);
+    for verdict in record["verdicts"].as_array().unwrap() {
+        let claim = |key: &str| verdict["claim"][key].as_str().unwrap();
+        let outcome = match verdict["outcome"].as_str().unwrap() {
+            "reproduced" => "reproduced",
+            "partly" => "partly reproduced",
+            "not_reproduced" => "not reproduced",
+            _ => "not testable here",
+        };
+        let line = format!("| {} | {} | {outcome} |", claim("id"), claim("statement"));
+        assert!(readme.contains(&line), "the README lacks: {line}");
+    }
+}

@@ -3,6 +3,7 @@
 
 mod errors;
 mod experiment;
+mod house;
 mod rate;
 mod training;
 

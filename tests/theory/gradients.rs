@@ -80,6 +80,7 @@ proptest! {
         prop_assert!((found_curvature - curvature).abs() <= tolerance, "{found_curvature} {curvature}");
     }
 
+    // ANCHOR: neumann
     /// `||(I + A)^{-1} - (I - A)||_2 = rho^2 / (1 + rho)` exactly.
     #[test]
     fn c_thy_05_neumann_error_of_first_order(setting in ordinary_settings(), rho in 0.01f64..20.0) {
@@ -97,6 +98,7 @@ proptest! {
         let exact = rho * rho / (1.0 + rho);
         prop_assert!((found - exact).abs() <= 1e-11 * (1.0 + rho), "{found} {exact}");
     }
+    // ANCHOR_END: neumann
 
     /// Inside the radius every order brings the series nearer: per direction the error is
     /// `s^{m+1} / (1 + s)`, so with orthogonal heads the relative error is at most `rho^{m+1}`.
