@@ -40,16 +40,19 @@ use whitebox::Result;
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129; overview, arXiv 2311.13110";
 
 // ANCHOR: claims
+/// What "falls with depth" means, for both readings of the compression term.
+const FALLS: &[Criterion] = &[
+    Criterion::at_most("held-out: rank correlation of R^c with depth", -0.6),
+    Criterion::at_most("held-out: R^c at the last layer / at the first", 0.90),
+    Criterion::at_least("untrained: R^c at the last layer / at the first", 0.90).control(),
+];
+
 const RATE_FALLS: Claim = Claim {
     id: "C-LAY-01",
     paper: PAPER,
     location: "figure of the layers, left; official vis_utils/coding_rate.py",
     statement: "In a trained network the compression term falls with depth (official measurement)",
-    criteria: &[
-        Criterion::at_most("held-out: rank correlation of R^c with depth", -0.6),
-        Criterion::at_most("held-out: R^c at the last layer / at the first", 0.90),
-        Criterion::at_least("untrained: R^c at the last layer / at the first", 0.90).control(),
-    ],
+    criteria: FALLS,
     kind: Kind::Empirical,
     scale: Scale::Small,
 };
@@ -59,11 +62,7 @@ const CAPTION_RATE_FALLS: Claim = Claim {
     paper: PAPER,
     location: "caption of the same figure",
     statement: "The same for R^c(Z^{l+1/2} | U^l), the formula of the caption",
-    criteria: &[
-        Criterion::at_most("held-out: rank correlation of R^c with depth", -0.6),
-        Criterion::at_most("held-out: R^c at the last layer / at the first", 0.90),
-        Criterion::at_least("untrained: R^c at the last layer / at the first", 0.90).control(),
-    ],
+    criteria: FALLS,
     kind: Kind::Empirical,
     scale: Scale::Small,
 };
