@@ -190,7 +190,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         config.parameters() as f64 * 1e-6,
         data.data.word(),
     );
-    let curves = LayerCurves::measure(&subject, count, arguments.epsilon, seed, threads)?;
+    let curves = LayerCurves::measure(
+        &subject,
+        &subject.splits(),
+        &Quantity::LAYERWISE,
+        count,
+        arguments.epsilon,
+        seed,
+        threads,
+    )?;
     let verdicts = judge(&curves);
     curves.print();
     for verdict in &verdicts {

@@ -51,22 +51,36 @@ pub fn scaled_energies(
     bases: ArrayView3<'_, f64>,
     epsilon: f64,
 ) -> Result<Vec<Vec<f64>>> {
-    single_threaded_blas();
     let p = bases.len_of(Axis(2));
     let c = compression_coefficient(p, z.ncols(), epsilon);
     bases
         .outer_iter()
         .map(|basis| {
             let w = basis.t().dot(&z);
-            let gram = w.dot(&w.t()) * c;
-            let (values, _) = gram.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {
-                operation: "symmetric eigenvalues",
-                shape: format!("{p} x {p}"),
-                message: e.to_string(),
-            })?;
-            Ok(values.to_vec())
+            eigenvalues(w.dot(&w.t()) * c)
         })
         .collect()
+}
+
+/// Eigenvalues of a symmetric matrix, ascending.
+fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
+    single_threaded_blas();
+    let shape = format!("{0} x {0}", matrix.nrows());
+    let found = matrix.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {
+        operation: "symmetric eigenvalues",
+        shape,
+        message: e.to_string(),
+    })?;
+    Ok(found.0.to_vec())
+}
+
+/// The largest eigenvalue of a symmetric matrix.
+///
+/// # Errors
+/// [`Error::Lapack`] if the input is not finite.
+pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
+    let values = eigenvalues(matrix)?;
+    Ok(values.into_iter().fold(f64::NEG_INFINITY, f64::max))
 }
 
 /// `rho`, the largest of [`scaled_energies`] over all heads: the series converges iff `rho < 1`.

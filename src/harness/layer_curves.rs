@@ -10,7 +10,7 @@ use super::chart::{Chart, Series};
 use super::console;
 use super::subject::Subject;
 use crate::artefact;
-use crate::data::Split;
+use crate::data::{Images, Split};
 use crate::error::{Error, Result};
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
 use crate::measure::trend::Summary;
@@ -54,12 +54,14 @@ struct LayerRow {
 }
 
 impl LayerCurves {
-    /// Measures every quantity on `count` images of each split, with progress.
+    /// Measures `quantities` on `count` images of each of `splits`, with progress.
     ///
     /// # Errors
     /// As [`measure`].
     pub fn measure(
         subject: &Subject,
+        splits: &[(Split, &Images)],
+        quantities: &[Quantity],
         count: usize,
         epsilon: f64,
         seed: u64,
@@ -70,16 +72,14 @@ impl LayerCurves {
             (Network::Untrained, Some(&subject.untrained)),
         ];
         let present = networks.iter().filter(|(_, n)| n.is_some()).count();
-        let splits = subject.splits();
         let bar = console::progress(splits.len() * present * count, "measuring");
         let mut measured = Vec::new();
         for (network, values) in networks {
             let Some(values) = values else { continue };
-            for &(split, images) in &splits {
+            for &(split, images) in splits {
                 let indices = images.sample(count, seed);
                 let done = |done| bar.inc(done as u64);
-                let all = &Quantity::ALL;
-                let values = measure(values, images, &indices, all, epsilon, threads, done)?;
+                let values = measure(values, images, &indices, quantities, epsilon, threads, done)?;
                 measured.push(Measured {
                     network,
                     split,

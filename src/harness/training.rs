@@ -72,12 +72,14 @@ impl Training<'_> {
             threads: self.threads,
             state_file: &state_file,
         };
+        // The source may change while hours pass: this run is of the source at its start.
+        let commit = commit();
         let mut bar = Bar(console::progress(1, "training"));
         let epochs = train::train(&mut network, images, held_out, &self.recipe, &run, &mut bar)?;
         bar.0.finish_and_clear();
         let record = serde_json::json!({
             "command": command(),
-            "commit": commit(),
+            "commit": commit,
             "seed": self.seed,
             "recipe": self.recipe,
             "images": DataRecord::from(images),

@@ -5,7 +5,7 @@
 //! `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`. `U^l` are the bases of layer `l`: the rows of its projection
 //! weight, unconstrained as in the official code.
 
-use dfdx::prelude::Cpu;
+use dfdx::prelude::{Cpu, HasShape};
 use ndarray::{Array2, Array3, ArrayView2};
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,25 @@ use super::trend::Summary;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{bases_from_projection, prepare_bases, subspace_rate_prepared};
+use crate::exact::ista::{lasso_objective, lasso_solution};
 use crate::exact::log_determinant::Prepared;
-use crate::exact::{coding_rate, official_rate};
+use crate::exact::mssa::attention_update;
+use crate::exact::neumann::{largest_eigenvalue, scaled_energies};
+use crate::exact::{coding_rate, official_rate, subspace_rate_gradient};
+use crate::model::layers::{CrateLayer, Matrix};
 use crate::model::probe::{Recorder, Site};
-use crate::model::{CrateClassifier, Real};
+use crate::model::CrateClassifier;
 use crate::parallel;
 
 /// Images per forward pass.
 const PIECE: usize = 10;
+
+/// FISTA steps for the LASSO solution: its error falls as 1 / k^2, and after these the objective
+/// moves by less than a thousandth of itself.
+const LASSO_ITERATIONS: usize = 300;
+
+/// Room for the rounding of the largest eigenvalue.
+const LIPSCHITZ_MARGIN: f64 = 1.0001;
 
 /// A measured number per layer and image. Rates are in nats; fractions are of the `d N` entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,11 +58,34 @@ pub enum Quantity {
     NonzeroBeforeIsta,
     /// Positive fraction of `LN2(Z^{l+1/2})`: what a plain ReLU in place of ISTA would leave.
     PositiveBeforeIsta,
+    /// The largest eigenvalue of `c (U_k^T X)(U_k^T X)^T` over heads, `X = LN1(Z^l)`, the tokens MSSA
+    /// works on: the Neumann series behind MSSA converges below 1.
+    NeumannRadius,
+    /// Fraction of those eigenvalues over 1: directions along which the series' first order has
+    /// the wrong sign.
+    OutsideNeumannRadius,
+    /// Cosine between what MSSA adds, `Z^{l+1/2} - Z^l`, and the exact `-grad R^c` at `X`.
+    CosineMssaDescent,
+    /// Cosine between the papers' convex step `M - X`, `M = sum_k U_k SSA(X | U_k)` with the code's
+    /// scale `p^{-1/2}`, and the exact `-grad R^c` at `X`.
+    CosineConvexDescent,
+    /// LASSO objective of the block's input clamped to be feasible, per token.
+    LassoClamped,
+    /// LASSO objective of the block's output, per token.
+    LassoAfterIsta,
+    /// LASSO objective of the zero code, per token.
+    LassoZero,
+    /// LASSO objective of the solution, per token.
+    LassoSolution,
+    /// `R(LN2(Z^{l+1/2}))`.
+    RateBeforeIsta,
+    /// `R(Z^{l+1})`.
+    RateAfterIsta,
 }
 
 impl Quantity {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
+    /// What the papers' figure of the layers is about.
+    pub const LAYERWISE: [Self; 10] = [
         Self::OfficialRate,
         Self::NonzeroAfterIsta,
         Self::SubspaceRateAfterMssa,
@@ -62,6 +96,20 @@ impl Quantity {
         Self::Rate,
         Self::NonzeroBeforeIsta,
         Self::PositiveBeforeIsta,
+    ];
+
+    /// What each block does, against what it is derived to do.
+    pub const BLOCKS: [Self; 10] = [
+        Self::NeumannRadius,
+        Self::OutsideNeumannRadius,
+        Self::CosineMssaDescent,
+        Self::CosineConvexDescent,
+        Self::LassoClamped,
+        Self::LassoAfterIsta,
+        Self::LassoZero,
+        Self::LassoSolution,
+        Self::RateBeforeIsta,
+        Self::RateAfterIsta,
     ];
 
     /// The two that the official code measures.
@@ -78,7 +126,17 @@ impl Quantity {
             Self::SubspaceRateBeforeMssa | Self::UnitSubspaceRateBeforeMssa | Self::Rate => {
                 &[Site::LayerInput]
             }
-            Self::PositiveBeforeIsta => &[Site::NormalisedAfterMssa],
+            Self::PositiveBeforeIsta
+            | Self::LassoClamped
+            | Self::LassoZero
+            | Self::LassoSolution
+            | Self::RateBeforeIsta => &[Site::NormalisedAfterMssa],
+            Self::NeumannRadius | Self::OutsideNeumannRadius | Self::CosineConvexDescent => {
+                &[Site::NormalisedInput]
+            }
+            Self::CosineMssaDescent => &[Site::NormalisedInput, Site::LayerInput, Site::AfterMssa],
+            Self::LassoAfterIsta => &[Site::NormalisedAfterMssa, Site::AfterIsta],
+            Self::RateAfterIsta => &[Site::AfterIsta],
         }
     }
 }
@@ -189,10 +247,10 @@ fn measure_pieces(
     threads: usize,
     input: impl Fn(usize) -> Vec<f32> + Sync,
 ) -> Result<Layerwise> {
-    let bases = network_bases(network)?;
-    let bases = bases
+    let layers = network
+        .layers()
         .iter()
-        .map(|bases| prepare_bases(bases.view()))
+        .map(LayerOperators::of)
         .collect::<Result<Vec<_>>>()?;
     let mut sites: Vec<Site> = quantities.iter().flat_map(|q| q.sites()).copied().collect();
     sites.sort();
@@ -201,12 +259,12 @@ fn measure_pieces(
         let mut recorder = Recorder::new(sites.clone());
         let logits = network.forward_probed(&input(piece), &mut recorder)?;
         let mut zero_tokens = 0;
-        let mut values = Vec::with_capacity(bases.len());
-        for (layer, bases) in bases.iter().enumerate() {
+        let mut values = Vec::with_capacity(layers.len());
+        for (layer, operators) in layers.iter().enumerate() {
             values.push(measure_layer(
                 &recorder,
                 layer,
-                bases,
+                operators,
                 quantities,
                 epsilon,
                 &mut zero_tokens,
@@ -219,7 +277,7 @@ fn measure_pieces(
             .iter()
             .map(|&quantity| Curve {
                 quantity,
-                values: vec![Vec::new(); bases.len()],
+                values: vec![Vec::new(); layers.len()],
             })
             .collect(),
         zero_tokens: 0,
@@ -237,33 +295,61 @@ fn measure_pieces(
     Ok(result)
 }
 
-/// `U^l` of every layer, (K, d, p) in f64.
-///
-/// # Errors
-/// None on a network that was built.
-pub fn network_bases<E: Real>(network: &CrateClassifier<E, Cpu>) -> Result<Vec<Array3<f64>>>
-where
-    Cpu: crate::model::Backbone<E>,
-{
-    let heads = network.config().heads;
-    let layers = network.layers().iter();
-    layers
-        .map(|layer| {
-            let weight = &layer.mssa.subspace_bases;
-            let values = weight.as_vec().into_iter();
-            let values: Vec<f64> = values.filter_map(|v| v.to_f64()).collect();
-            let shape = dfdx::prelude::HasShape::shape(weight);
-            let matrix = Array2::from_shape_vec(*shape, values).map_err(Error::device)?;
-            bases_from_projection(matrix.view(), heads)
+/// A layer's bases and dictionary in f64, as the papers write them.
+#[derive(Debug, Clone)]
+pub struct LayerOperators {
+    /// `U^l`, (K, d, p).
+    pub bases: Array3<f64>,
+    /// `D^l`, (d, d).
+    pub dictionary: Array2<f64>,
+    /// `lambda`.
+    pub lambda: f64,
+    prepared: Vec<Prepared>,
+    lipschitz: f64,
+}
+
+impl LayerOperators {
+    /// Copies them out of a layer.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] if a weight is not finite.
+    pub fn of(layer: &CrateLayer<f32, Cpu>) -> Result<Self> {
+        let matrix = |weight: &Matrix<f32, Cpu>| {
+            let values = weight.as_vec().into_iter().map(f64::from).collect();
+            Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
+        };
+        let projection = matrix(&layer.mssa.subspace_bases)?;
+        let bases = bases_from_projection(projection.view(), layer.mssa.heads)?;
+        let dictionary = matrix(&layer.ista.dictionary)?;
+        Ok(Self {
+            prepared: prepare_bases(bases.view())?,
+            lipschitz: largest_eigenvalue(dictionary.t().dot(&dictionary))?,
+            bases,
+            dictionary,
+            lambda: layer.ista.lambda,
         })
-        .collect()
+    }
+
+    /// `L = ||D||_2^2`, the constant of the descent lemma.
+    pub fn lipschitz(&self) -> f64 {
+        self.lipschitz
+    }
+
+    /// `||D^T D - alpha I||_F / ||D^T D||_F` with the best `alpha`: 0 for a scaled rotation.
+    pub fn incoherence(&self) -> f64 {
+        let gram = self.dictionary.t().dot(&self.dictionary);
+        let alpha = gram.diag().sum() / gram.nrows() as f64;
+        let mut off = gram.clone();
+        off.diag_mut().mapv_inplace(|g| g - alpha);
+        frobenius(off.view()) / frobenius(gram.view())
+    }
 }
 
 /// Values of one layer, `[quantity][image]`.
 fn measure_layer(
     recorder: &Recorder<f32>,
     layer: usize,
-    bases: &[Prepared],
+    operators: &LayerOperators,
     quantities: &[Quantity],
     epsilon: f64,
     zero_tokens: &mut usize,
@@ -271,9 +357,24 @@ fn measure_layer(
     let at = |site: Site| tokens_by_image(recorder, site, layer);
     let fraction = |site: Site, counts: fn(f32) -> bool| fractions(recorder, site, layer, counts);
     let (before, after) = (at(Site::LayerInput), at(Site::AfterMssa));
+    let bases = operators.bases.view();
+    let energies = |x: &Array2<f64>| -> Result<Vec<f64>> {
+        Ok(scaled_energies(x.t(), bases, epsilon)?.concat())
+    };
+    // Cosine with the direction of steepest descent of R^c at the tokens x (rows).
+    let with_descent = |x: &Array2<f64>, step: ArrayView2<'_, f64>| -> Result<f64> {
+        let gradient = subspace_rate_gradient(x.t(), bases, epsilon)?;
+        let product = -(&gradient * &step).sum();
+        Ok(product / (frobenius(gradient.view()) * frobenius(step)))
+    };
+    // LASSO objective per token of a code (rows) for the block's input (rows).
+    let lasso = |code: ArrayView2<'_, f64>, x: &Array2<f64>| {
+        let (dictionary, lambda) = (operators.dictionary.view(), operators.lambda);
+        lasso_objective(code, x.t(), dictionary, lambda) / x.nrows() as f64
+    };
     let subspace = |z: &Array2<f64>| -> Result<f64> {
         let tokens = Prepared::new("tokens", z.t())?;
-        Ok(subspace_rate_prepared(&tokens, bases, epsilon)?.total)
+        Ok(subspace_rate_prepared(&tokens, &operators.prepared, epsilon)?.total)
     };
     quantities
         .iter()
@@ -281,7 +382,7 @@ fn measure_layer(
             Quantity::OfficialRate => at(Site::Projection)
                 .iter()
                 .map(|x| {
-                    let found = official_rate(x.view(), bases.len())?;
+                    let found = official_rate(x.view(), operators.prepared.len())?;
                     *zero_tokens += found.zero_tokens;
                     Ok(found.total)
                 })
@@ -309,6 +410,64 @@ fn measure_layer(
                 .collect(),
             Quantity::NonzeroBeforeIsta => Ok(fraction(Site::AfterMssa, |v| v != 0.0)),
             Quantity::PositiveBeforeIsta => Ok(fraction(Site::NormalisedAfterMssa, |v| v > 0.0)),
+            Quantity::NeumannRadius => at(Site::NormalisedInput)
+                .iter()
+                .map(|x| Ok(energies(x)?.into_iter().fold(0.0, f64::max)))
+                .collect(),
+            Quantity::OutsideNeumannRadius => at(Site::NormalisedInput)
+                .iter()
+                .map(|x| {
+                    let energies = energies(x)?;
+                    let outside = energies.iter().filter(|&&s| s > 1.0).count();
+                    Ok(outside as f64 / energies.len() as f64)
+                })
+                .collect(),
+            Quantity::CosineMssaDescent => at(Site::NormalisedInput)
+                .iter()
+                .zip(before.iter().zip(&after))
+                .map(|(x, (before, after))| with_descent(x, (after - before).t()))
+                .collect(),
+            Quantity::CosineConvexDescent => at(Site::NormalisedInput)
+                .iter()
+                .map(|x| {
+                    let scale = (bases.dim().2 as f64).powf(-0.5);
+                    let step = attention_update(x.t(), bases, scale) - x.t();
+                    with_descent(x, step.view())
+                })
+                .collect(),
+            Quantity::LassoClamped => Ok(at(Site::NormalisedAfterMssa)
+                .iter()
+                .map(|x| lasso(x.mapv(|v| v.max(0.0)).t(), x))
+                .collect()),
+            Quantity::LassoAfterIsta => Ok(at(Site::NormalisedAfterMssa)
+                .iter()
+                .zip(&at(Site::AfterIsta))
+                .map(|(x, code)| lasso(code.t(), x))
+                .collect()),
+            Quantity::LassoZero => Ok(at(Site::NormalisedAfterMssa)
+                .iter()
+                .map(|x| lasso(Array2::zeros(x.t().dim()).view(), x))
+                .collect()),
+            Quantity::LassoSolution => Ok(at(Site::NormalisedAfterMssa)
+                .iter()
+                .map(|x| {
+                    let (dictionary, lambda) = (operators.dictionary.view(), operators.lambda);
+                    let bound = operators.lipschitz * LIPSCHITZ_MARGIN;
+                    let steps = LASSO_ITERATIONS;
+                    lasso(
+                        lasso_solution(x.t(), dictionary, lambda, bound, steps).view(),
+                        x,
+                    )
+                })
+                .collect()),
+            Quantity::RateBeforeIsta => at(Site::NormalisedAfterMssa)
+                .iter()
+                .map(|x| Ok(coding_rate(x.t(), epsilon)?.value))
+                .collect(),
+            Quantity::RateAfterIsta => at(Site::AfterIsta)
+                .iter()
+                .map(|x| Ok(coding_rate(x.t(), epsilon)?.value))
+                .collect(),
         })
         .collect()
 }
