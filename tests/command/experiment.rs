@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{exp_layerwise, succeed, tiny_training, whitebox};
+use crate::{exp_blocks, exp_layerwise, succeed, tiny_training, whitebox};
 
 fn record(folder: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(folder.join("result.json")).unwrap();
@@ -60,6 +60,21 @@ fn a_record_does_not_depend_on_the_number_of_threads() {
     };
     assert_eq!(outcome("C-LAY-01"), "not_testable");
     assert_ne!(outcome("C-LAY-03"), "not_testable");
+}
+
+#[test]
+fn the_blocks_of_the_network_that_ships_are_held_against_their_derivation() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let printed = succeed(exp_blocks().args(["--quick", "--out"]).arg(out));
+    assert!(!printed.contains("not testable"), "{printed}");
+    let record = record(out);
+    assert_eq!(record["verdicts"].as_array().unwrap().len(), 7);
+    let weights = record["results"]["trained"].as_array().unwrap();
+    assert_eq!(weights.len(), 12);
+    for file in ["layers.csv", "radius.svg", "descent.svg", "lasso.svg"] {
+        assert!(std::fs::metadata(out.join(file)).unwrap().len() > 1000);
+    }
 }
 
 #[test]

@@ -18,6 +18,10 @@ fn exp_layerwise() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exp_layerwise"))
 }
 
+fn exp_blocks() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_blocks"))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

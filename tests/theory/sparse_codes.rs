@@ -153,10 +153,10 @@ fn c_thy_18_one_step_from_the_warm_start_is_worse_than_the_zero_code() {
     let one = ista(z.view(), dictionary.view(), 0.1, lambda);
     let zero = Array2::zeros(z.dim());
     let lipschitz = spectral_norm(&dictionary).powi(2) * 1.0001;
-    let best = lasso_solution(z.view(), dictionary.view(), lambda, lipschitz, 500);
+    let best = lasso_solution(z.view(), dictionary.view(), lambda, lipschitz, 300);
     assert!(objective(&one) > objective(&zero));
     assert!(objective(&best) < 0.9 * objective(&zero));
-    let further = lasso_solution(z.view(), dictionary.view(), lambda, lipschitz, 1000);
+    let further = lasso_solution(z.view(), dictionary.view(), lambda, lipschitz, 600);
     assert!((objective(&best) - objective(&further)).abs() < 1e-3 * objective(&further));
 }
 

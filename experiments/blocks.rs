@@ -1,0 +1,480 @@
+//! # Do the blocks of a trained network do what they are derived to do?
+//!
+//! **Claims** C-THY-06, C-THY-17, C-THY-18, C-THY-20, C-SUP-01, C-CRIT-01 and C-LAY-08, on a real
+//! network and real images: what no paper prints. NeurIPS 2023 (arXiv 2306.01129, section 2) derives
+//! MSSA from the first order of the Neumann series of
+//!
+//! `grad R^c = c sum_k U_k U_k^T X (I + A_k)^{-1}`, `A_k = c (U_k^T X)^T (U_k^T X)`, `c = p / (N eps^2)`,
+//!
+//! which converges where every eigenvalue of `A_k` is below 1, and ISTA as one proximal step on
+//! `lambda ||Z||_1 + 1/2 ||X - D Z||^2`, `Z >= 0`, with a nearly orthogonal `D`.
+//!
+//! `X = LN1(Z^l)` are the tokens MSSA works on; for ISTA, `X = LN2(Z^{l+1/2})`. The precision is the
+//! official measurement's, 0.1.
+//!
+//! **Criteria**: the constants below, fixed before the first run, with the catalogue's numbers.
+//!
+//! **Run**: `cargo run --release --bin exp_blocks`: about two minutes on two cores.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use dfdx::prelude::Cpu;
+use serde::Serialize;
+use whitebox::artefact;
+use whitebox::data::{DataArguments, DataName, Split};
+use whitebox::harness::chart::{Chart, Series};
+use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::console::{self, ExperimentArguments};
+use whitebox::harness::layer_curves::{CurveRows, LayerCurves, Network};
+use whitebox::harness::record::{provenance, Record, SCHEMA};
+use whitebox::harness::subject::{Subject, SubjectArguments};
+use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
+use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::Result;
+
+const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
+const CATALOGUE: &str = "derived by this project";
+
+const OUTSIDE_THE_RADIUS: Claim = Claim {
+    id: "C-THY-06",
+    paper: CATALOGUE,
+    location: "critique of the derivation of MSSA, section 2.3",
+    statement:
+        "At the official precision, most directions of the tokens lie outside the radius in \
+                which the series behind MSSA converges",
+    criteria: &[Criterion::at_least(
+        "mean over layers: fraction of directions outside the radius",
+        0.5,
+    )],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const MSSA_DESCENDS: Claim = Claim {
+    id: "C-CRIT-01-trained",
+    paper: PAPER,
+    location: "section 2.3, against arXiv 2411.17182",
+    statement: "What MSSA adds to the tokens points downhill on R^c",
+    criteria: &[
+        Criterion::at_least("fraction of layers with a positive cosine", 0.8),
+        Criterion::at_most("untrained: fraction of layers with a positive cosine", 0.5).control(),
+    ],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const CONVEX_FORM_DESCENDS: Claim = Claim {
+    id: "C-SUP-01-trained",
+    paper: "authors' book, chapter 4",
+    location: "the step (1 - kappa c) Z + kappa c MSSA(Z)",
+    statement: "The convex form of MSSA points downhill on R^c, far outside the radius",
+    criteria: &[
+        Criterion::at_least("fraction of layers with a positive cosine", 0.95),
+        Criterion::at_least("untrained: fraction of layers with a positive cosine", 0.95),
+    ],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const STEP_IS_SAFE: Claim = Claim {
+    id: "C-THY-17-trained",
+    paper: PAPER,
+    location: "section 2.4; official step size 0.1",
+    statement: "The official ISTA step stays within the descent lemma after training",
+    criteria: &[Criterion::at_most("largest eta L over layers", 2.0)],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const ISTA_SOLVES: Claim = Claim {
+    id: "C-THY-18-trained",
+    paper: PAPER,
+    location: "section 2.4",
+    statement: "One ISTA step goes at least half way to the sparse code, and beats the zero code",
+    criteria: &[
+        Criterion::at_least("fraction of layers with half the gap closed", 0.75),
+        Criterion::at_least("fraction of layers better than the zero code", 0.75),
+    ],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const RATE_IS_KEPT: Claim = Claim {
+    id: "C-THY-20-trained",
+    paper: "authors' book, chapter 4",
+    location: "paragraph on sparsification",
+    statement: "ISTA leaves the coding rate R roughly unchanged",
+    criteria: &[Criterion::at_least(
+        "fraction of layers where R changes by at most a tenth",
+        0.8,
+    )],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+const DICTIONARIES_ARE_INCOHERENT: Claim = Claim {
+    id: "C-LAY-08",
+    paper: "overview, arXiv 2311.13110",
+    location: "learned incoherence, quoted in the official repository's issue 18",
+    statement: "Training makes the dictionaries more incoherent: D^T D nearer to a multiple of I",
+    criteria: &[Criterion::at_least(
+        "fraction of layers more incoherent than before training",
+        0.8,
+    )],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+
+/// Hold every block of a CRATE network against what it is derived to do.
+#[derive(Debug, Parser)]
+#[command(name = "exp_blocks", version)]
+struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    /// Held-out images.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    images: u32,
+    /// Precision of the rates; the official measurement's is 0.1.
+    #[arg(long, default_value_t = 0.1)]
+    epsilon: f64,
+    #[command(flatten)]
+    subject: SubjectArguments,
+}
+
+#[derive(Debug, Serialize)]
+struct Settings {
+    network: CrateConfig,
+    images: usize,
+    epsilon: f64,
+}
+
+/// What the weights alone say of a layer.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Weights {
+    layer: usize,
+    /// `eta ||D||_2^2`.
+    eta_lipschitz: f64,
+    /// `||D^T D - alpha I||_F / ||D^T D||_F`.
+    incoherence: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Results {
+    curves: Vec<CurveRows>,
+    trained: Option<Vec<Weights>>,
+    untrained: Vec<Weights>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    console::run(|| run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    let data = &arguments.data;
+    let name = match data.data {
+        DataName::FashionMnist => "blocks".to_owned(),
+        other => format!("blocks/{}", other.word()),
+    };
+    let folder = arguments.experiment.folder(&name);
+    artefact::check_writable(&folder)?;
+    let seed = arguments.experiment.seed;
+    let threads = arguments.experiment.threads();
+    let count = if arguments.experiment.quick {
+        4
+    } else {
+        arguments.images as usize
+    };
+    let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
+    let config = *subject.untrained.config();
+    println!(
+        "The blocks against their derivation ({PAPER}).\n\
+         CRATE, {} layers, width {}, {} heads; {count} held-out images of {}; epsilon {}.",
+        config.depth,
+        config.d,
+        config.heads,
+        data.data.word(),
+        arguments.epsilon,
+    );
+    let held_out = [(Split::Test, &subject.held_out_images)];
+    let curves = LayerCurves::measure(
+        &subject,
+        &held_out,
+        &Quantity::BLOCKS,
+        count,
+        arguments.epsilon,
+        seed,
+        threads,
+    )?;
+    let trained = subject.trained.as_ref().map(weights).transpose()?;
+    let untrained = weights(&subject.untrained)?;
+    let verdicts = judge(&curves, trained.as_deref(), &untrained);
+    print(&curves, trained.as_deref());
+    for verdict in &verdicts {
+        println!("\n{verdict}");
+    }
+
+    curves.write_csv(&folder.join("layers.csv"))?;
+    let chart = |file: &str, title: &str, vertical: &str, lines: &[Line]| {
+        let series = series(&curves, lines);
+        let chart = Chart {
+            title,
+            vertical,
+            series,
+        };
+        chart.write(&folder.join(file))
+    };
+    chart(
+        "radius.svg",
+        "Directions outside the Neumann radius",
+        "fraction of directions",
+        &[
+            ("trained", Network::Trained, Quantity::OutsideNeumannRadius),
+            (
+                "untrained",
+                Network::Untrained,
+                Quantity::OutsideNeumannRadius,
+            ),
+        ],
+    )?;
+    chart(
+        "descent.svg",
+        "Cosine of MSSA's steps with the exact descent direction of R^c",
+        "cosine",
+        &[
+            (
+                "added, trained",
+                Network::Trained,
+                Quantity::CosineMssaDescent,
+            ),
+            (
+                "convex form, trained",
+                Network::Trained,
+                Quantity::CosineConvexDescent,
+            ),
+            (
+                "added, untrained",
+                Network::Untrained,
+                Quantity::CosineMssaDescent,
+            ),
+        ],
+    )?;
+    let shown = match trained {
+        Some(_) => Network::Trained,
+        None => Network::Untrained,
+    };
+    chart(
+        "lasso.svg",
+        "LASSO objective per token around the ISTA block",
+        "objective",
+        &[
+            ("after the block", shown, Quantity::LassoAfterIsta),
+            ("zero code", shown, Quantity::LassoZero),
+            ("solution", shown, Quantity::LassoSolution),
+        ],
+    )?;
+    let record = Record {
+        schema: SCHEMA,
+        experiment: "blocks",
+        quick: arguments.experiment.quick,
+        provenance: provenance(
+            start,
+            seed,
+            &[&subject.held_out_images],
+            subject.checkpoint_sha256.clone(),
+        ),
+        settings: Settings {
+            network: config,
+            images: count,
+            epsilon: arguments.epsilon,
+        },
+        verdicts,
+        results: Results {
+            curves: curves.rows(),
+            trained,
+            untrained,
+        },
+    };
+    record.write(&folder)?;
+    let artefacts = "layers.csv, radius.svg, descent.svg and lasso.svg";
+    console::farewell(&folder, artefacts, record.quick);
+    Ok(())
+}
+
+fn weights(network: &CrateClassifier<f32, Cpu>) -> Result<Vec<Weights>> {
+    let layers = network.layers().iter().enumerate();
+    layers
+        .map(|(index, layer)| {
+            let operators = LayerOperators::of(layer)?;
+            Ok(Weights {
+                layer: index + 1,
+                eta_lipschitz: layer.ista.step_size * operators.lipschitz(),
+                incoherence: operators.incoherence(),
+            })
+        })
+        .collect()
+}
+
+type Line = (&'static str, Network, Quantity);
+
+fn series(curves: &LayerCurves, lines: &[Line]) -> Vec<Series> {
+    let present = lines.iter().enumerate();
+    present
+        .filter_map(|(colour, (name, network, quantity))| {
+            let curve = curves.find(*network, Split::Test)?.curve(*quantity)?;
+            Some(Series {
+                name: (*name).to_owned(),
+                values: curve.summaries(),
+                colour,
+            })
+        })
+        .collect()
+}
+
+/// Every number that a criterion names, and the verdicts.
+fn judge(
+    curves: &LayerCurves,
+    trained_weights: Option<&[Weights]>,
+    untrained_weights: &[Weights],
+) -> Vec<Verdict> {
+    let trained = curves.find(Network::Trained, Split::Test);
+    let untrained = curves.find(Network::Untrained, Split::Test);
+    let number = |quantity, value| Measurement { quantity, value };
+    let positive = |found: &Layerwise, quantity| fraction(&found.means(quantity), |c| c > 0.0);
+
+    let mut radius = Vec::new();
+    if let Some(found) = trained {
+        let outside = found.means(Quantity::OutsideNeumannRadius);
+        radius.push(number(
+            "mean over layers: fraction of directions outside the radius",
+            outside.iter().sum::<f64>() / outside.len() as f64,
+        ));
+    }
+
+    let cosines = |quantity| {
+        let mut numbers = Vec::new();
+        if let Some(found) = trained {
+            numbers.push(number(
+                "fraction of layers with a positive cosine",
+                positive(found, quantity),
+            ));
+        }
+        if let Some(found) = untrained {
+            numbers.push(number(
+                "untrained: fraction of layers with a positive cosine",
+                positive(found, quantity),
+            ));
+        }
+        numbers
+    };
+
+    let mut steps = Vec::new();
+    let mut incoherence = Vec::new();
+    if let Some(weights) = trained_weights {
+        let eta: Vec<f64> = weights.iter().map(|w| w.eta_lipschitz).collect();
+        steps.push(number(
+            "largest eta L over layers",
+            eta.into_iter().fold(0.0, f64::max),
+        ));
+        let pairs = weights.iter().zip(untrained_weights);
+        let gains: Vec<f64> = pairs
+            .map(|(after, before)| before.incoherence - after.incoherence)
+            .collect();
+        incoherence.push(number(
+            "fraction of layers more incoherent than before training",
+            fraction(&gains, |gain| gain > 0.0),
+        ));
+    }
+
+    let (mut codes, mut rates) = (Vec::new(), Vec::new());
+    if let Some(found) = trained {
+        let means = |quantity| found.means(quantity);
+        let (clamped, after) = (
+            means(Quantity::LassoClamped),
+            means(Quantity::LassoAfterIsta),
+        );
+        let (zero, best) = (means(Quantity::LassoZero), means(Quantity::LassoSolution));
+        let layers = 0..after.len();
+        let closed: Vec<f64> = layers
+            .clone()
+            .map(|l| (clamped[l] - after[l]) / (clamped[l] - best[l]))
+            .collect();
+        let beats: Vec<f64> = layers.map(|l| zero[l] - after[l]).collect();
+        codes.push(number(
+            "fraction of layers with half the gap closed",
+            fraction(&closed, |share| share >= 0.5),
+        ));
+        codes.push(number(
+            "fraction of layers better than the zero code",
+            fraction(&beats, |gain| gain > 0.0),
+        ));
+        let (before, after) = (
+            means(Quantity::RateBeforeIsta),
+            means(Quantity::RateAfterIsta),
+        );
+        let changes: Vec<f64> = before
+            .iter()
+            .zip(&after)
+            .map(|(before, after)| (after - before).abs() / before)
+            .collect();
+        rates.push(number(
+            "fraction of layers where R changes by at most a tenth",
+            fraction(&changes, |change| change <= 0.1),
+        ));
+    }
+
+    vec![
+        OUTSIDE_THE_RADIUS.judge(radius),
+        MSSA_DESCENDS.judge(cosines(Quantity::CosineMssaDescent)),
+        CONVEX_FORM_DESCENDS.judge(cosines(Quantity::CosineConvexDescent)),
+        STEP_IS_SAFE.judge(steps),
+        ISTA_SOLVES.judge(codes),
+        RATE_IS_KEPT.judge(rates),
+        DICTIONARIES_ARE_INCOHERENT.judge(incoherence),
+    ]
+}
+
+fn fraction(values: &[f64], holds: impl Fn(f64) -> bool) -> f64 {
+    let count = values.iter().filter(|&&value| holds(value)).count();
+    count as f64 / values.len() as f64
+}
+
+fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {
+    let network = match trained {
+        Some(_) => Network::Trained,
+        None => Network::Untrained,
+    };
+    let Some(found) = curves.find(network, Split::Test) else {
+        return;
+    };
+    println!(
+        "\n{:>5} | {:>9} {:>8} | {:>7} {:>7} | {:>8} {:>8} {:>8} {:>8} | {:>7} {:>7}",
+        "layer",
+        "radius",
+        "outside",
+        "cos add",
+        "cos cvx",
+        "clamped",
+        "after",
+        "zero",
+        "best",
+        "R in",
+        "R out"
+    );
+    let column = |quantity| found.means(quantity);
+    let columns = Quantity::BLOCKS.map(column);
+    for layer in 0..columns[0].len() {
+        let [radius, outside, added, convex, clamped, after, zero, best, rate_in, rate_out] =
+            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|quantity: usize| columns[quantity][layer]);
+        println!(
+            "{:>5} | {radius:>9.1} {outside:>8.3} | {added:>+7.3} {convex:>+7.3} | {clamped:>8.1} \
+             {after:>8.1} {zero:>8.1} {best:>8.1} | {rate_in:>7.1} {rate_out:>7.1}",
+            layer + 1
+        );
+    }
+}
