@@ -37,6 +37,7 @@ use whitebox::Result;
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
 const CATALOGUE: &str = "derived by this project";
 
+// ANCHOR: claims
 const OUTSIDE_THE_RADIUS: Claim = Claim {
     id: "C-THY-06",
     paper: CATALOGUE,
@@ -126,6 +127,7 @@ const DICTIONARIES_ARE_INCOHERENT: Claim = Claim {
     kind: Kind::Empirical,
     scale: Scale::Small,
 };
+// ANCHOR_END: claims
 
 /// Hold every block of a CRATE network against what it is derived to do.
 #[derive(Debug, Parser)]

@@ -133,20 +133,22 @@ fn forward_writes_logits_and_the_official_measurement_of_the_batch() {
 }
 
 #[test]
-fn the_readme_states_the_verdicts_of_the_record() {
+fn the_readme_states_the_verdicts_of_the_records() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let record = record(&root.join("reports/layerwise"));
-    assert_eq!(record["quick"], false);
-    for verdict in record["verdicts"].as_array().unwrap() {
-        let claim = |key: &str| verdict["claim"][key].as_str().unwrap();
-        let outcome = match verdict["outcome"].as_str().unwrap() {
-            "reproduced" => "reproduced",
-            "partly" => "partly reproduced",
-            "not_reproduced" => "not reproduced",
-            _ => "not testable here",
-        };
-        let line = format!("| {} | {} | {outcome} |", claim("id"), claim("statement"));
-        assert!(readme.contains(&line), "the README lacks: {line}");
+    for experiment in ["layerwise", "blocks"] {
+        let record = record(&root.join("reports").join(experiment));
+        assert_eq!(record["quick"], false);
+        for verdict in record["verdicts"].as_array().unwrap() {
+            let claim = |key: &str| verdict["claim"][key].as_str().unwrap();
+            let outcome = match verdict["outcome"].as_str().unwrap() {
+                "reproduced" => "reproduced",
+                "partly" => "partly reproduced",
+                "not_reproduced" => "not reproduced",
+                _ => "not testable here",
+            };
+            let line = format!("| {} | {} | {outcome} |", claim("id"), claim("statement"));
+            assert!(readme.contains(&line), "the README lacks: {line}");
+        }
     }
 }
