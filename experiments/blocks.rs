@@ -141,7 +141,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
     images: u32,
     /// Precision of the rates; the official measurement's is 0.1.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = console::positive)]
     epsilon: f64,
     #[command(flatten)]
     subject: SubjectArguments,

@@ -144,7 +144,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
     images: u32,
     /// Precision of every rate but the official one; the official one's is 0.1.
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.1, value_parser = console::positive)]
     epsilon: f64,
     #[command(flatten)]
     subject: SubjectArguments,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ndarray::{Ix2, Ix3};
 use whitebox::exact::{coding_rate, rate_reduction};
+use whitebox::harness::console;
 use whitebox::Result;
 
 use super::npy;
@@ -17,15 +18,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     bases: Option<PathBuf>,
     /// Quantisation precision, in the units of the tokens; it enters squared.
-    #[arg(long, value_parser = positive)]
+    #[arg(long, value_parser = console::positive)]
     epsilon: f64,
-}
-
-fn positive(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err("wanted a finite number > 0".into()),
-    }
 }
 
 /// Prints `{"R", "Rc", "delta_R", "per_head"}` in nats, with the digits that make each number

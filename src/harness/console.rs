@@ -50,6 +50,17 @@ pub fn threads(flag: Option<u16>) -> usize {
     flag.map_or_else(parallel::default_threads, usize::from)
 }
 
+/// Reads a flag that has to be a finite number above 0.
+///
+/// # Errors
+/// What was wanted, for the command line's own message.
+pub fn positive(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("wanted a finite number > 0".into()),
+    }
+}
+
 /// A progress bar with the time left, on standard error; silent where that is no terminal.
 pub fn progress(length: usize, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(length as u64);

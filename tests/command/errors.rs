@@ -98,6 +98,7 @@ fn bad_arguments_exit_with_two() {
     imaginary.args(["--quick", "--data", "imaginary"]);
     fail(&mut imaginary, 2, &["imaginary", "fashion-mnist"]);
     fail(&mut quick(&["--images", "1"]), 2, &["--images"]);
+    fail(&mut quick(&["--epsilon", "0"]), 2, &["--epsilon"]);
     let train = |arguments: &[&str]| {
         let mut command = whitebox();
         command.args([
