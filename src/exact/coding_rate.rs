@@ -97,6 +97,29 @@ pub fn subspace_rate_prepared(
     })
 }
 
+/// `R^c` of every sample of a batch, spread over samples and heads by rayon; each equals
+/// [`subspace_rate`] of the sample alone, whatever the number of threads.
+///
+/// # Shapes
+/// `batch` (B, d, N), `bases` (K, d, p).
+///
+/// # Errors
+/// As [`subspace_rate`], for the first sample that has one.
+pub fn subspace_rates(
+    batch: ArrayView3<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<Vec<SubspaceRate>> {
+    let bases = prepare_bases(bases)?;
+    (0..batch.len_of(Axis(0)))
+        .into_par_iter()
+        .map(|sample| {
+            let tokens = Prepared::new("tokens", batch.index_axis(Axis(0), sample))?;
+            subspace_rate_prepared(&tokens, &bases, epsilon)
+        })
+        .collect()
+}
+
 /// Checks and scales the bases (K, d, p) of one layer.
 ///
 /// # Errors

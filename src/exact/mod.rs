@@ -33,7 +33,7 @@ pub mod tssa;
 
 pub use coding_rate::{
     coding_rate, coding_rate_gradient, rate_reduction, rate_reduction_gradient, subspace_rate,
-    subspace_rate_gradient, RateReduction, SubspaceRate,
+    subspace_rate_gradient, subspace_rates, RateReduction, SubspaceRate,
 };
 pub use official_rate::{official_rate, OfficialRate};
 

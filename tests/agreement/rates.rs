@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3};
 use serde::Deserialize;
 use whitebox::exact::{
     coding_rate, coding_rate_gradient, official_rate, rate_reduction, subspace_rate,
-    subspace_rate_gradient,
+    subspace_rate_gradient, subspace_rates,
 };
 
 #[derive(Deserialize)]
@@ -134,4 +134,24 @@ fn the_official_rate_is_within_1e12_of_1200_digit_arithmetic() {
     let official = fixtures().official;
     let found = official_rate(matrix(&official.projection).view(), official.heads).unwrap();
     assert!(promised(found.total, official.rate));
+}
+
+#[test]
+fn a_batch_has_the_rates_of_its_samples_to_the_last_bit() {
+    let batch = Array3::from_shape_fn((7, 12, 20), |(b, i, j)| {
+        ((b * 240 + i * 20 + j) as f64 * 0.37).sin() * 10f64.powi(b as i32 - 3)
+    });
+    let bases = Array3::from_shape_fn((3, 12, 4), |(k, i, j)| {
+        ((k * 48 + i * 4 + j) as f64 * 1.3).cos()
+    });
+    let together = subspace_rates(batch.view(), bases.view(), 0.2).unwrap();
+    for (found, sample) in together.iter().zip(batch.outer_iter()) {
+        assert_eq!(*found, subspace_rate(sample, bases.view(), 0.2).unwrap());
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
+    let alone = pool.install(|| subspace_rates(batch.view(), bases.view(), 0.2).unwrap());
+    assert_eq!(together, alone);
 }
