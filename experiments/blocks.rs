@@ -470,9 +470,10 @@ fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {
     );
     let column = |quantity| found.means(quantity);
     let columns = Quantity::BLOCKS.map(column);
-    for layer in 0..columns[0].len() {
+    let layers = columns.iter().map(Vec::len).min().unwrap_or(0);
+    for layer in 0..layers {
         let [radius, outside, added, convex, clamped, after, zero, best, rate_in, rate_out] =
-            [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(|quantity: usize| columns[quantity][layer]);
+            columns.each_ref().map(|column| column[layer]);
         println!(
             "{:>5} | {radius:>9.1} {outside:>8.3} | {added:>+7.3} {convex:>+7.3} | {clamped:>8.1} \
              {after:>8.1} {zero:>8.1} {best:>8.1} | {rate_in:>7.1} {rate_out:>7.1}",

@@ -32,7 +32,10 @@ pub fn label_rate(
             "give one column per token",
         ));
     }
-    if let Some((position, value)) = membership.indexed_iter().find(|(_, v)| !(**v >= 0.0)) {
+    if let Some((position, value)) = membership
+        .indexed_iter()
+        .find(|(_, v)| v.is_nan() || **v < 0.0)
+    {
         return Err(Error::domain(
             "membership",
             "numbers >= 0",

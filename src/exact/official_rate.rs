@@ -41,7 +41,7 @@ pub struct OfficialRate {
 /// [`Error::Shape`] if `heads` does not divide the columns; [`Error::Domain`] for NaN or infinities.
 pub fn official_rate(projection: ArrayView2<'_, f64>, heads: usize) -> Result<OfficialRate> {
     let inner = projection.ncols();
-    if heads == 0 || inner % heads != 0 || inner == 0 {
+    if heads == 0 || !inner.is_multiple_of(heads) || inner == 0 {
         return Err(Error::shape(
             "projection",
             format!("columns divisible by {heads} heads"),

@@ -64,7 +64,7 @@ pub fn variational_gradient(
     let mut gradient = Array2::zeros(z.dim());
     for (basis, weights) in bases.outer_iter().zip(membership.outer_iter()) {
         let slopes = second_moments(z, basis, weights).mapv(|m| log_moment_slope(m, s));
-        let mut projected = basis.t().dot(&z) * &weights;
+        let mut projected = basis.t().dot(&z) * weights;
         for (mut row, slope) in projected.outer_iter_mut().zip(&slopes) {
             row *= *slope;
         }

@@ -124,7 +124,7 @@ impl CrateConfig {
     /// # Errors
     /// [`Error::Argument`] if `heads` does not divide `d`.
     pub fn with_width(mut self, d: usize, heads: usize) -> Result<Self> {
-        if heads == 0 || d % heads != 0 {
+        if heads == 0 || !d.is_multiple_of(heads) {
             return Err(Error::argument(
                 "--width",
                 "a width that the number of heads divides",
@@ -159,7 +159,7 @@ impl CrateConfig {
             }
         }
         for (side, axis) in ["height", "width"].into_iter().zip(0..) {
-            if self.image_size[axis] % self.patch_size[axis] != 0 {
+            if !self.image_size[axis].is_multiple_of(self.patch_size[axis]) {
                 return Err(Error::argument(
                     format!("patch {side}"),
                     format!("a divisor of the image {side} {}", self.image_size[axis]),

@@ -192,7 +192,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
         let [p1, p2] = self.config.patch_size;
         let channels = self.config.channels;
         let image = channels * height * width;
-        if images.is_empty() || images.len() % image != 0 {
+        if images.is_empty() || !images.len().is_multiple_of(image) {
             return Err(Error::shape(
                 "images",
                 format!("(b, {channels}, {height}, {width})"),

@@ -10,6 +10,9 @@ use whitebox::exact::tssa::{
 
 use crate::strategies::*;
 
+/// A concave function of an eigenvalue.
+type Concave = Box<dyn Fn(f64) -> f64>;
+
 fn memberships(seed: u64, groups: usize, tokens: usize) -> Array2<f64> {
     let flat = uniform(seed, "membership", groups * tokens).to_vec();
     let mut weights = Array2::from_shape_vec((groups, tokens), flat).unwrap() + 0.05;
@@ -28,7 +31,7 @@ proptest! {
         let m = z.dot(&z.t());
         let q = orthonormal(seed, "q", d, d);
         let (values, vectors) = m.eigh(UPLO::Lower).unwrap();
-        let concave: [(&str, Box<dyn Fn(f64) -> f64>); 3] = [
+        let concave: [(&str, Concave); 3] = [
             ("log", Box::new(move |x: f64| log_moment(x.max(0.0), s))),
             ("root", Box::new(|x: f64| x.max(0.0).sqrt())),
             ("cut", Box::new(|x: f64| x.min(1.0))),
