@@ -23,7 +23,7 @@ use clap::Parser;
 use dfdx::prelude::Cpu;
 use serde::Serialize;
 use whitebox::artefact;
-use whitebox::data::{DataArguments, DataName, Split};
+use whitebox::data::{DataArguments, Split};
 use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
@@ -179,19 +179,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let data = &arguments.data;
-    let name = match data.data {
-        DataName::FashionMnist => "blocks".to_owned(),
-        other => format!("blocks/{}", other.word()),
-    };
-    let folder = arguments.experiment.folder(&name);
+    let folder = arguments.experiment.folder_for("blocks", data.data);
     artefact::check_writable(&folder)?;
     let seed = arguments.experiment.seed;
     let threads = arguments.experiment.threads();
-    let count = if arguments.experiment.quick {
-        4
-    } else {
-        arguments.images as usize
-    };
+    let count = arguments.experiment.images(4, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
     let config = *subject.untrained.config();
     println!(

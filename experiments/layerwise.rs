@@ -25,7 +25,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde::Serialize;
 use whitebox::artefact;
-use whitebox::data::{DataArguments, DataName, Split};
+use whitebox::data::{DataArguments, Split};
 use whitebox::exact::official_rate::official_upper_bound;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
@@ -166,19 +166,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let start = Instant::now();
     let data = &arguments.data;
-    let name = match data.data {
-        DataName::FashionMnist => "layerwise".to_owned(),
-        other => format!("layerwise/{}", other.word()),
-    };
-    let folder = arguments.experiment.folder(&name);
+    let folder = arguments.experiment.folder_for("layerwise", data.data);
     artefact::check_writable(&folder)?;
     let seed = arguments.experiment.seed;
     let threads = arguments.experiment.threads();
-    let count = if arguments.experiment.quick {
-        20
-    } else {
-        arguments.images as usize
-    };
+    let count = arguments.experiment.images(20, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
     let config = *subject.untrained.config();
     println!(

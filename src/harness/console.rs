@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::record::root;
+use crate::data::DataName;
 use crate::error::Result;
 use crate::parallel;
 
@@ -37,6 +38,24 @@ impl ExperimentArguments {
                 folder
             }
         })
+    }
+
+    /// [`ExperimentArguments::folder`] for a data set: Fashion-MNIST, the default, has the
+    /// experiment's own folder, others one below it.
+    pub fn folder_for(&self, name: &str, data: DataName) -> PathBuf {
+        match data {
+            DataName::FashionMnist => self.folder(name),
+            other => self.folder(&format!("{name}/{}", other.word())),
+        }
+    }
+
+    /// `quick` images for a trial, else `full`.
+    pub fn images(&self, quick: usize, full: u32) -> usize {
+        if self.quick {
+            quick
+        } else {
+            full as usize
+        }
     }
 
     /// Number of threads to use.
