@@ -6,7 +6,7 @@ use whitebox::data::{DataArguments, Split};
 use whitebox::harness::console;
 use whitebox::harness::training::Training;
 use whitebox::model::CrateConfig;
-use whitebox::train::{evaluate, Recipe};
+use whitebox::train::Recipe;
 use whitebox::Result;
 
 #[derive(Debug, clap::Args)]
@@ -94,7 +94,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let [channels, height, width] = images.shape;
     config = config.for_images(channels, [height, width], images.classes);
     config.check()?;
-    let threads = console::threads(arguments.threads);
     eprintln!(
         "training {:.2} M parameters on {} images of {}",
         config.parameters() as f64 * 1e-6,
@@ -105,16 +104,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         config,
         recipe,
         seed: arguments.seed,
-        threads,
+        threads: console::threads(arguments.threads),
         out: &arguments.out,
     };
-    let network = training.run(&images, &held_out)?;
-    let score = evaluate(&network, &held_out, threads)?;
-    println!(
-        "held-out accuracy {:.2} %, loss {:.4}; wrote {}",
-        100.0 * score.accuracy,
-        score.loss,
-        arguments.out.display()
-    );
+    let epochs = training.run(&images, &held_out)?;
+    if let Some(last) = epochs.last() {
+        println!(
+            "held-out accuracy {:.2} %, loss {:.4}; wrote {}",
+            100.0 * last.held_out.accuracy,
+            last.held_out.loss,
+            arguments.out.display()
+        );
+    }
     Ok(())
 }

@@ -56,13 +56,14 @@ impl Observer for Bar {
 }
 
 impl Training<'_> {
-    /// Trains and writes the checkpoint, with its training record as metadata.
+    /// Trains, writes the checkpoint with its training record as metadata, and returns the record of
+    /// every epoch.
     ///
     /// A run that was interrupted goes on from its last finished epoch and ends with the same bytes.
     ///
     /// # Errors
     /// As [`train::train`] and [`checkpoint::write`].
-    pub fn run(&self, images: &Images, held_out: &Images) -> Result<CrateClassifier<f32, Cpu>> {
+    pub fn run(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let mut network = CrateClassifier::new(self.config, self.seed, &Cpu::default())?;
@@ -89,7 +90,7 @@ impl Training<'_> {
         checkpoint::write(self.out, &network, &record)?;
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
-        Ok(network)
+        Ok(epochs)
     }
 }
 
