@@ -277,7 +277,7 @@ pub fn write<D: Backbone<f32>>(
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = parameters
         .into_iter()
         .map(|found| {
-            let data = found.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let data = artefact::f32_to_bytes(&found.values);
             (found.parameter.name, found.parameter.shape, data)
         })
         .collect();
@@ -309,10 +309,7 @@ pub fn write<D: Backbone<f32>>(
 fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let data = view.data();
     Some(match view.dtype() {
-        FileType::F32 => data
-            .chunks_exact(4)
-            .map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect(),
+        FileType::F32 => artefact::f32_from_bytes(data),
         FileType::F64 => data
             .chunks_exact(8)
             .map(|c| f64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32)

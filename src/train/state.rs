@@ -74,10 +74,7 @@ pub(super) fn restore(
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
     let read = |name: &str| -> Result<Vec<f32>> {
         let view = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
-        let numbers = view.data().chunks_exact(4);
-        Ok(numbers
-            .map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect())
+        Ok(artefact::f32_from_bytes(view.data()))
     };
     let mut parameters = network.parameters();
     let mut moments = [Vec::new(), Vec::new()];
@@ -103,15 +100,14 @@ pub(super) fn save(
 ) -> Result<()> {
     let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
     let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
-    let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let moments = optimiser.moments(network)?;
     for (index, found) in network.parameters().into_iter().enumerate() {
         let name = found.parameter.name;
         for (number, moment) in moments.iter().enumerate() {
             let key = format!("moment{}/{name}", number + 1);
-            tensors.push((key, bytes(&moment[index])));
+            tensors.push((key, artefact::f32_to_bytes(&moment[index])));
         }
-        tensors.push((name, bytes(&found.values)));
+        tensors.push((name, artefact::f32_to_bytes(&found.values)));
     }
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in &tensors {
