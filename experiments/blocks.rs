@@ -17,18 +17,16 @@
 //! **Run**: `cargo run --release --bin exp_blocks`: about two minutes on two cores.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use dfdx::prelude::Cpu;
 use serde::Serialize;
-use whitebox::artefact;
 use whitebox::data::{DataArguments, Split};
 use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::layer_curves::{CurveRows, LayerCurves, Network};
-use whitebox::harness::record::{provenance, Record, SCHEMA};
+use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
 use whitebox::model::{CrateClassifier, CrateConfig};
@@ -177,13 +175,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let start = Instant::now();
     let data = &arguments.data;
-    let folder = arguments.experiment.folder_for("blocks", data.data);
-    artefact::check_writable(&folder)?;
-    let seed = arguments.experiment.seed;
-    let threads = arguments.experiment.threads();
-    let count = arguments.experiment.images(4, arguments.images);
+    let run = Run::begin("blocks", &arguments.experiment, Some(data.data))?;
+    let (seed, threads) = (run.seed, run.threads);
+    let count = arguments.experiment.count(4, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
     let config = *subject.untrained.config();
     println!(
@@ -209,19 +204,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let untrained = weights(&subject.untrained)?;
     let verdicts = judge(&curves, trained.as_deref(), &untrained);
     print(&curves, trained.as_deref());
-    for verdict in &verdicts {
-        println!("\n{verdict}");
-    }
-
-    curves.write_csv(&folder.join("layers.csv"))?;
+    curves.write_csv(&run.path("layers.csv"))?;
     let chart = |file: &str, title: &str, vertical: &str, lines: &[Line]| {
         let series = series(&curves, lines);
-        let chart = Chart {
-            title,
-            vertical,
-            series,
-        };
-        chart.write(&folder.join(file))
+        Chart::by_layer(title, vertical, series).write(&run.path(file))
     };
     chart(
         "radius.svg",
@@ -272,32 +258,22 @@ fn run(arguments: &Arguments) -> Result<()> {
             ("solution", shown, Quantity::LassoSolution),
         ],
     )?;
-    let record = Record {
-        schema: SCHEMA,
-        experiment: "blocks",
-        quick: arguments.experiment.quick,
-        provenance: provenance(
-            start,
-            seed,
-            &[&subject.held_out_images],
-            subject.checkpoint_sha256.clone(),
-        ),
-        settings: Settings {
-            network: config,
-            images: count,
-            epsilon: arguments.epsilon,
-        },
-        verdicts,
-        results: Results {
-            curves: curves.rows(),
-            trained,
-            untrained,
-        },
+    let settings = Settings {
+        network: config,
+        images: count,
+        epsilon: arguments.epsilon,
     };
-    record.write(&folder)?;
+    let results = Results {
+        curves: curves.rows(),
+        trained,
+        untrained,
+    };
+    let sources = Sources {
+        images: vec![&subject.held_out_images],
+        checkpoint_sha256: subject.checkpoint_sha256.clone(),
+    };
     let artefacts = "layers.csv, radius.svg, descent.svg and lasso.svg";
-    console::farewell(&folder, artefacts, record.quick);
-    Ok(())
+    run.finish(settings, verdicts, results, &sources, artefacts)
 }
 
 fn weights(network: &CrateClassifier<f32, Cpu>) -> Result<Vec<Weights>> {
@@ -321,11 +297,7 @@ fn series(curves: &LayerCurves, lines: &[Line]) -> Vec<Series> {
     present
         .filter_map(|(colour, (name, network, quantity))| {
             let curve = curves.find(*network, Split::Test)?.curve(*quantity)?;
-            Some(Series {
-                name: (*name).to_owned(),
-                values: curve.summaries(),
-                colour,
-            })
+            Some(Series::by_layer(*name, colour, curve.summaries()))
         })
         .collect()
 }

@@ -20,17 +20,15 @@
 //! that ships; `--train` first trains one (about 45 minutes).
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use serde::Serialize;
-use whitebox::artefact;
 use whitebox::data::{DataArguments, Split};
 use whitebox::exact::official_rate::official_upper_bound;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::layer_curves::{LayerCurves, Network};
-use whitebox::harness::record::{provenance, Record, SCHEMA};
+use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{Layerwise, Quantity};
 use whitebox::measure::trend::spearman;
@@ -164,13 +162,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let start = Instant::now();
     let data = &arguments.data;
-    let folder = arguments.experiment.folder_for("layerwise", data.data);
-    artefact::check_writable(&folder)?;
-    let seed = arguments.experiment.seed;
-    let threads = arguments.experiment.threads();
-    let count = arguments.experiment.images(20, arguments.images);
+    let run = Run::begin("layerwise", &arguments.experiment, Some(data.data))?;
+    let (seed, threads) = (run.seed, run.threads);
+    let count = arguments.experiment.count(20, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
     let config = *subject.untrained.config();
     println!(
@@ -193,49 +188,31 @@ fn run(arguments: &Arguments) -> Result<()> {
     )?;
     let verdicts = judge(&curves);
     curves.print();
-    for verdict in &verdicts {
-        println!("\n{verdict}");
-    }
-
-    curves.write_csv(&folder.join("layers.csv"))?;
+    curves.write_csv(&run.path("layers.csv"))?;
     curves.chart(
-        &folder.join("rate.svg"),
+        &run.path("rate.svg"),
         Quantity::OfficialRate,
         "Compression term by layer (official measurement)",
         "R^c, nats",
     )?;
     curves.chart(
-        &folder.join("sparsity.svg"),
+        &run.path("sparsity.svg"),
         Quantity::NonzeroAfterIsta,
         "Nonzero entries of the ISTA outputs by layer",
         "fraction of nonzeros",
     )?;
-    let record = Record {
-        schema: SCHEMA,
-        experiment: "layerwise",
-        quick: arguments.experiment.quick,
-        provenance: provenance(
-            start,
-            seed,
-            &subject.images(),
-            subject.checkpoint_sha256.clone(),
-        ),
-        settings: Settings {
-            network: config,
-            images_per_split: count,
-            epsilon: arguments.epsilon,
-            official_upper_bound: official_upper_bound(config.heads, config.head_width),
-        },
-        verdicts,
-        results: curves.rows(),
+    let settings = Settings {
+        network: config,
+        images_per_split: count,
+        epsilon: arguments.epsilon,
+        official_upper_bound: official_upper_bound(config.heads, config.head_width),
     };
-    record.write(&folder)?;
-    console::farewell(
-        &folder,
-        "layers.csv, rate.svg and sparsity.svg",
-        record.quick,
-    );
-    Ok(())
+    let sources = Sources {
+        images: subject.images(),
+        checkpoint_sha256: subject.checkpoint_sha256.clone(),
+    };
+    let artefacts = "layers.csv, rate.svg and sparsity.svg";
+    run.finish(settings, verdicts, curves.rows(), &sources, artefacts)
 }
 
 /// Every number that a criterion names, and the verdicts.

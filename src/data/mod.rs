@@ -1,4 +1,4 @@
-//! Labelled images: files first checked, then decoded.
+//! Labelled images: files first checked, then decoded. And tokens drawn from a model.
 //!
 //! | file | what |
 //! |---|---|
@@ -7,12 +7,14 @@
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
 //! | [`source`] | which of these a command line means |
+//! | [`subspaces`] | tokens drawn from a union of subspaces |
 
 pub mod cifar;
 pub mod idx;
 pub mod image_folder;
 pub mod procedural;
 pub mod source;
+pub mod subspaces;
 
 pub use source::{DataArguments, DataName};
 

@@ -41,7 +41,7 @@ use std::sync::Once;
 
 /// Keeps OpenBLAS on the calling thread: the many small factorisations are spread over threads by
 /// rayon, and a second layer of threads would only get in its way.
-fn single_threaded_blas() {
+pub(crate) fn single_threaded_blas() {
     extern "C" {
         fn openblas_set_num_threads(threads: std::ffi::c_int);
     }

@@ -71,3 +71,18 @@ pub fn mssa_paper(
     let c = compression_coefficient(bases.len_of(Axis(2)), z.ncols(), epsilon);
     attention_update(z, bases, scale) * c
 }
+
+/// Normalises rows and columns of a positive matrix in turn (Sinkhorn), `rounds` times, columns
+/// last: the limit is doubly stochastic, which an attention map is not.
+///
+/// # Shapes
+/// map (N, N), all entries > 0.
+pub fn doubly_stochastic(mut map: Array2<f64>, rounds: usize) -> Array2<f64> {
+    for _ in 0..rounds {
+        for axis in [Axis(1), Axis(0)] {
+            let sums = map.sum_axis(axis).insert_axis(axis);
+            map /= &sums;
+        }
+    }
+    map
+}

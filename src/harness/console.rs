@@ -49,8 +49,8 @@ impl ExperimentArguments {
         }
     }
 
-    /// `quick` images for a trial, else `full`.
-    pub fn images(&self, quick: usize, full: u32) -> usize {
+    /// `quick` images or draws for a trial, else `full`.
+    pub fn count(&self, quick: usize, full: u32) -> usize {
         if self.quick {
             quick
         } else {
@@ -101,16 +101,5 @@ pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::from(error.exit_code())
         }
-    }
-}
-
-/// The last lines of an experiment: what it wrote, and whether that is a result.
-pub fn farewell(folder: &std::path::Path, artefacts: &str, quick: bool) {
-    println!(
-        "\nWrote {} with {artefacts}.",
-        folder.join("result.json").display()
-    );
-    if quick {
-        println!("This was a trial: run without --quick for the result.");
     }
 }

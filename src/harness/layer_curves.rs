@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::chart::{Chart, Series};
 use super::console;
 use super::subject::Subject;
-use crate::artefact;
+use super::table;
 use crate::data::{Images, Split};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
 use crate::measure::trend::Summary;
 
@@ -197,12 +197,11 @@ impl LayerCurves {
             deviation: f64,
             images: usize,
         }
-        let unwritable = |e: String| Error::file(path, "a table", e, "please report this");
-        let mut table = csv::Writer::from_writer(Vec::new());
+        let mut rows = Vec::new();
         for measured in &self.0 {
             for curve in &measured.values.curves {
                 for (layer, summary) in curve.summaries().into_iter().enumerate() {
-                    let row = Row {
+                    rows.push(Row {
                         network: measured.network,
                         split: measured.split,
                         layer: layer + 1,
@@ -210,15 +209,11 @@ impl LayerCurves {
                         mean: summary.mean,
                         deviation: summary.deviation,
                         images: summary.count,
-                    };
-                    table
-                        .serialize(row)
-                        .map_err(|e| unwritable(e.to_string()))?;
+                    });
                 }
             }
         }
-        let bytes = table.into_inner().map_err(|e| unwritable(e.to_string()))?;
-        artefact::write(path, &bytes)
+        table::write(path, &rows)
     }
 
     /// Draws one quantity: trained on both splits, untrained on held-out images.
@@ -246,18 +241,9 @@ impl LayerCurves {
             .enumerate()
             .filter_map(|(colour, (name, network, split))| {
                 let curve = self.find(network, split)?.curve(quantity)?;
-                Some(Series {
-                    name: name.to_owned(),
-                    values: curve.summaries(),
-                    colour,
-                })
+                Some(Series::by_layer(name, colour, curve.summaries()))
             })
             .collect();
-        let chart = Chart {
-            title,
-            vertical,
-            series,
-        };
-        chart.write(path)
+        Chart::by_layer(title, vertical, series).write(path)
     }
 }

@@ -4,7 +4,9 @@
 //! | file | what |
 //! |---|---|
 //! | [`claim`] | claim, criterion, verdict |
+//! | [`run`] | one run, from its flags to its record |
 //! | [`record`] | `result.json`, with provenance |
+//! | [`table`] | rows as CSV |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`training`] | training from the command line |
 //! | [`subject`] | the images and networks an experiment looks at |
@@ -16,5 +18,7 @@ pub mod claim;
 pub mod console;
 pub mod layer_curves;
 pub mod record;
+pub mod run;
 pub mod subject;
+pub mod table;
 pub mod training;

@@ -1,9 +1,11 @@
-//! What the papers measure on a network, exactly and image by image.
+//! What the papers measure, on a network image by image or on drawn tokens.
 //!
 //! | file | what |
 //! |---|---|
+//! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`layerwise`] | rates and sparsity of every layer |
 //! | [`trend`] | mean, deviation, rank correlation |
 
+pub mod descent;
 pub mod layerwise;
 pub mod trend;

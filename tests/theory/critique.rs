@@ -2,25 +2,10 @@
 
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
-use whitebox::exact::mssa::attention_update;
+use whitebox::exact::mssa::{attention_update, doubly_stochastic};
 use whitebox::exact::{coding_rate, subspace_rate};
 
 use crate::strategies::*;
-
-/// Alternately normalises rows and columns until both sum to one.
-fn sinkhorn(mut map: Array2<f64>) -> Array2<f64> {
-    for _ in 0..2000 {
-        for mut row in map.outer_iter_mut() {
-            let sum = row.sum();
-            row /= sum;
-        }
-        for mut column in map.axis_iter_mut(Axis(1)) {
-            let sum = column.sum();
-            column /= sum;
-        }
-    }
-    map
-}
 
 proptest! {
     /// `R(Z M) <= R(Z)` wherever `M M^T <= I`: for doubly stochastic M, and its convex mixtures with I.
@@ -29,7 +14,8 @@ proptest! {
         let Setting { z, epsilon, seed, .. } = &setting;
         let n = z.ncols();
         let flat = uniform(*seed, "scores", n * n).mapv(|v| v + 0.2).to_vec();
-        let map = sinkhorn(Array2::from_shape_vec((n, n), flat).unwrap());
+        let map = doubly_stochastic(Array2::from_shape_vec((n, n), flat).unwrap(), 2000);
+        prop_assert!(map.sum_axis(Axis(1)).iter().all(|s| (s - 1.0).abs() < 1e-12));
         let mixed = Array2::eye(n) * (1.0 - share) + map * share;
         let rate = |z: &Array2<f64>| coding_rate(z.view(), *epsilon).unwrap().value;
         let before = rate(z);

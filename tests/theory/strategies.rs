@@ -1,10 +1,11 @@
 //! All generators, with named ranges, and the tolerances that comparisons of rates are entitled to.
 
-use ndarray::{s, Array1, Array2, Array3, ArrayView2, Axis};
-use ndarray_linalg::{Eigh, QR, UPLO};
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis};
+use ndarray_linalg::{Eigh, UPLO};
 use proptest::prelude::*;
 use rand::Rng;
-use rand_distr::StandardNormal;
+use whitebox::data::subspaces;
+pub(crate) use whitebox::data::subspaces::gaussian;
 
 /// Width of a subspace.
 pub(crate) const WIDTHS: std::ops::Range<usize> = 1..7;
@@ -46,11 +47,6 @@ impl Setting {
     }
 }
 
-pub(crate) fn gaussian(seed: u64, name: &str, rows: usize, columns: usize) -> Array2<f64> {
-    let mut rng = whitebox::seed::stream(seed, name);
-    Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
-}
-
 pub(crate) fn uniform(seed: u64, name: &str, count: usize) -> Array1<f64> {
     let mut rng = whitebox::seed::stream(seed, name);
     Array1::from_shape_simple_fn(count, || rng.gen())
@@ -58,14 +54,12 @@ pub(crate) fn uniform(seed: u64, name: &str, count: usize) -> Array1<f64> {
 
 /// A matrix with orthonormal columns, rows >= columns.
 pub(crate) fn orthonormal(seed: u64, name: &str, rows: usize, columns: usize) -> Array2<f64> {
-    let (q, _) = gaussian(seed, name, rows, columns).qr().unwrap();
-    q.slice(s![.., ..columns]).to_owned()
+    subspaces::orthonormal(seed, name, rows, columns).unwrap()
 }
 
 /// K blocks of p columns of one orthogonal matrix.
 pub(crate) fn orthogonal_bases(seed: u64, heads: usize, p: usize) -> Array3<f64> {
-    let q = orthonormal(seed, "bases", heads * p, heads * p);
-    Array3::from_shape_fn((heads, heads * p, p), |(k, i, j)| q[(i, k * p + j)])
+    subspaces::orthogonal_bases(seed, "bases", heads, p).unwrap()
 }
 
 /// Bases with no structure at all: neither orthonormal nor mutually orthogonal.

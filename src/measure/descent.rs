@@ -1,0 +1,190 @@
+//! How good a step is as descent on `R^c`: its angle with the exact gradient, and what it does to
+//! the rate.
+
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::exact::mssa::{attention_update, compression_coefficient};
+use crate::exact::neumann::truncated_gradient;
+use crate::exact::{subspace_rate, subspace_rate_gradient};
+
+/// A direction in which a compression step may move the tokens `Z`. All are in the units of `Z`:
+/// one step of length `kappa c` is `Z + kappa c direction`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// `-grad R^c / c`: what the papers set out from.
+    Exact,
+    /// The first order of its Neumann series, `-(Z - c sum_k U_k W_k W_k^T W_k)` for complete bases.
+    Truncated,
+    /// `M - Z`, `M = sum_k U_k SSA(Z | U_k)`: the book's step `(1 - kappa c) Z + kappa c M`.
+    Convex,
+    /// `M`: the step `Z + M` of the official code.
+    Added,
+    /// `-M`: the same with the sign turned round (arXiv 2411.17182).
+    Subtracted,
+    /// `-Z`: mere shrinkage, the control.
+    Shrinkage,
+}
+
+impl Direction {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Exact,
+        Self::Truncated,
+        Self::Convex,
+        Self::Added,
+        Self::Subtracted,
+        Self::Shrinkage,
+    ];
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact gradient",
+            Self::Truncated => "first order of the series",
+            Self::Convex => "convex, M - Z",
+            Self::Added => "official, +M",
+            Self::Subtracted => "negative, -M",
+            Self::Shrinkage => "shrinkage, -Z",
+        }
+    }
+}
+
+/// Tokens with the exact gradient of `R^c` there, and all directions.
+#[derive(Debug, Clone)]
+pub struct Descent<'a> {
+    z: ArrayView2<'a, f64>,
+    bases: ArrayView3<'a, f64>,
+    epsilon: f64,
+    exact: Array2<f64>,
+    truncated: Array2<f64>,
+    attention: Array2<f64>,
+}
+
+impl<'a> Descent<'a> {
+    /// Prepares the directions at `z` (d, N); `scale` multiplies the scores of the softmax.
+    ///
+    /// # Errors
+    /// As [`subspace_rate_gradient`].
+    pub fn at(
+        z: ArrayView2<'a, f64>,
+        bases: ArrayView3<'a, f64>,
+        epsilon: f64,
+        scale: f64,
+    ) -> Result<Self> {
+        let c = compression_coefficient(bases.len_of(Axis(2)), z.ncols(), epsilon);
+        Ok(Self {
+            z,
+            bases,
+            epsilon,
+            exact: subspace_rate_gradient(z, bases, epsilon)? / -c,
+            truncated: truncated_gradient(z, bases, epsilon, 1) / -c,
+            attention: attention_update(z, bases, scale),
+        })
+    }
+
+    /// One direction, (d, N).
+    pub fn direction(&self, which: Direction) -> Array2<f64> {
+        match which {
+            Direction::Exact => self.exact.clone(),
+            Direction::Truncated => self.truncated.clone(),
+            Direction::Convex => &self.attention - &self.z,
+            Direction::Added => self.attention.clone(),
+            Direction::Subtracted => -&self.attention,
+            Direction::Shrinkage => self.z.mapv(|v| -v),
+        }
+    }
+
+    /// Cosine of a direction with steepest descent; 0 for a zero direction.
+    pub fn cosine(&self, direction: ArrayView2<'_, f64>) -> f64 {
+        cosine(direction, self.exact.view())
+    }
+
+    /// The same after the component along `Z` is taken out of both: what is left of the agreement
+    /// when growing and shrinking do not count.
+    pub fn cosine_beyond_shrinkage(&self, direction: ArrayView2<'_, f64>) -> f64 {
+        let without = |v: ArrayView2<'_, f64>| {
+            let along = inner(v, self.z) / inner(self.z, self.z);
+            &v - &(&self.z * along)
+        };
+        cosine(without(direction).view(), without(self.exact.view()).view())
+    }
+
+    /// `R^c` at the tokens.
+    ///
+    /// # Errors
+    /// As [`subspace_rate`].
+    pub fn rate(&self) -> Result<f64> {
+        self.rate_of(self.z)
+    }
+
+    /// `R^c` after a step of length `kappa c` along a direction.
+    ///
+    /// # Errors
+    /// As [`subspace_rate`].
+    pub fn rate_after(&self, direction: ArrayView2<'_, f64>, step: f64) -> Result<f64> {
+        self.rate_of((&self.z + &(&direction * step)).view())
+    }
+
+    /// `R^c` of other tokens for the same bases and precision.
+    ///
+    /// # Errors
+    /// As [`subspace_rate`].
+    pub fn rate_of(&self, z: ArrayView2<'_, f64>) -> Result<f64> {
+        Ok(subspace_rate(z, self.bases, self.epsilon)?.total)
+    }
+}
+
+fn inner(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
+    a.iter().zip(b.iter()).map(|(a, b)| a * b).sum()
+}
+
+fn cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
+    let lengths = inner(a, a).sqrt() * inner(b, b).sqrt();
+    if lengths == 0.0 {
+        return 0.0;
+    }
+    inner(a, b) / lengths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::subspaces::{gaussian, orthogonal_bases};
+
+    #[test]
+    fn cosines_are_slopes_of_the_rate() {
+        let bases = orthogonal_bases(1, "bases", 3, 4).unwrap();
+        let z = gaussian(1, "z", 12, 20);
+        let descent = Descent::at(z.view(), bases.view(), 0.7, 0.5).unwrap();
+        let c = compression_coefficient(4, 20, 0.7);
+        let exact = descent.direction(Direction::Exact);
+        for which in Direction::ALL {
+            let direction = descent.direction(which);
+            let h = 1e-6;
+            let after = |h| descent.rate_after(direction.view(), h).unwrap();
+            let slope = (after(h) - after(-h)) / (2.0 * h);
+            let lengths = inner(direction.view(), direction.view()).sqrt()
+                * inner(exact.view(), exact.view()).sqrt();
+            let expected = -c * descent.cosine(direction.view()) * lengths;
+            assert!(
+                (slope - expected).abs() < 1e-6 * (1.0 + expected.abs()),
+                "{which:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn shrinkage_has_nothing_beyond_itself() {
+        let bases = orthogonal_bases(2, "bases", 2, 3).unwrap();
+        let z = gaussian(2, "z", 6, 9);
+        let descent = Descent::at(z.view(), bases.view(), 1.0, 1.0).unwrap();
+        let exact = descent.direction(Direction::Exact);
+        assert!((descent.cosine_beyond_shrinkage(exact.view()) - 1.0).abs() < 1e-12);
+        let tilted = &exact + &(&z * 3.0);
+        assert!((descent.cosine_beyond_shrinkage(tilted.view()) - 1.0).abs() < 1e-12);
+        assert!(descent.cosine(tilted.view()) < 0.9);
+    }
+}
