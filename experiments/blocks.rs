@@ -29,6 +29,7 @@ use whitebox::harness::layer_curves::{CurveRows, LayerCurves, Network};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
+use whitebox::measure::trend::fraction;
 use whitebox::model::{CrateClassifier, CrateConfig};
 use whitebox::Result;
 
@@ -310,8 +311,8 @@ fn judge(
 ) -> Vec<Verdict> {
     let trained = curves.find(Network::Trained, Split::Test);
     let untrained = curves.find(Network::Untrained, Split::Test);
-    let number = |quantity, value| Measurement { quantity, value };
-    let positive = |found: &Layerwise, quantity| fraction(&found.means(quantity), |c| c > 0.0);
+    let number = Measurement::of;
+    let positive = |found: &Layerwise, quantity| fraction(&found.means(quantity), |&c| c > 0.0);
 
     let mut radius = Vec::new();
     if let Some(found) = trained {
@@ -353,7 +354,7 @@ fn judge(
             .collect();
         incoherence.push(number(
             "fraction of layers more incoherent than before training",
-            fraction(&gains, |gain| gain > 0.0),
+            fraction(&gains, |&gain| gain > 0.0),
         ));
     }
 
@@ -373,11 +374,11 @@ fn judge(
         let beats: Vec<f64> = layers.map(|l| zero[l] - after[l]).collect();
         codes.push(number(
             "fraction of layers with half the gap closed",
-            fraction(&closed, |share| share >= 0.5),
+            fraction(&closed, |&share| share >= 0.5),
         ));
         codes.push(number(
             "fraction of layers better than the zero code",
-            fraction(&beats, |gain| gain > 0.0),
+            fraction(&beats, |&gain| gain > 0.0),
         ));
         let (before, after) = (
             means(Quantity::RateBeforeIsta),
@@ -390,7 +391,7 @@ fn judge(
             .collect();
         rates.push(number(
             "fraction of layers where R changes by at most a tenth",
-            fraction(&changes, |change| change <= 0.1),
+            fraction(&changes, |&change| change <= 0.1),
         ));
     }
 
@@ -403,11 +404,6 @@ fn judge(
         RATE_IS_KEPT.judge(rates),
         DICTIONARIES_ARE_INCOHERENT.judge(incoherence),
     ]
-}
-
-fn fraction(values: &[f64], holds: impl Fn(f64) -> bool) -> f64 {
-    let count = values.iter().filter(|&&value| holds(value)).count();
-    count as f64 / values.len() as f64
 }
 
 fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {

@@ -36,7 +36,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::descent::{Descent, Direction};
-use whitebox::measure::trend::Summary;
+use whitebox::measure::trend::{fraction, Summary};
 use whitebox::{parallel, seed, Result};
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -297,11 +297,11 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut verdicts = vec![FIRST_ORDER.judge(first_order(&radius_draws))];
     verdicts.extend(judge_signs(&signs));
     verdicts.push(STACK_ASCENDS.judge(vec![
-        number(
+        Measurement::of(
             "Z + M: fraction of draws where R^c rises at every layer",
             stack.1,
         ),
-        number(
+        Measurement::of(
             "Z - M: fraction of draws where R^c falls at the first layer",
             stack.2,
         ),
@@ -338,10 +338,6 @@ fn run(arguments: &Arguments) -> Result<()> {
         &Sources::default(),
         &files.join(", "),
     )
-}
-
-fn number(quantity: &'static str, value: f64) -> Measurement {
-    Measurement { quantity, value }
 }
 
 /// One setting that is swept while the others stay in the middle.
@@ -527,9 +523,7 @@ impl Sweep {
 }
 
 fn first_order(draws: &[RadiusDraw]) -> Vec<Measurement> {
-    let raised = |draws: &[&RadiusDraw]| {
-        draws.iter().filter(|d| d.raised).count() as f64 / draws.len() as f64
-    };
+    let raised = |draws: &[&RadiusDraw]| fraction(draws, |d| d.raised);
     let inside: Vec<&RadiusDraw> = draws.iter().filter(|d| d.rho <= 0.5).collect();
     let outside: Vec<&RadiusDraw> = draws.iter().filter(|d| d.rho > 1.0).collect();
     let smallest = inside
@@ -537,15 +531,15 @@ fn first_order(draws: &[RadiusDraw]) -> Vec<Measurement> {
         .map(|d| d.cosine)
         .fold(f64::INFINITY, f64::min);
     vec![
-        number(
+        Measurement::of(
             "smallest cosine with the exact gradient where rho <= 1/2",
             smallest,
         ),
-        number(
+        Measurement::of(
             "fraction of draws with rho > 1 where it raises R^c at kappa c = 0.1",
             raised(&outside),
         ),
-        number(
+        Measurement::of(
             "fraction of draws with rho <= 1/2 where it raises R^c at kappa c = 0.1",
             raised(&inside),
         ),
@@ -585,9 +579,7 @@ fn sign_question(middle: &Settings, run: &Run) -> Result<Vec<SignCell>> {
                         descent.rate_of(added.view())? < descent.rate_of((&z * ratio).view())?,
                     ])
                 })?;
-                let share = |index: usize| {
-                    draws.iter().filter(|d| d[index]).count() as f64 / draws.len() as f64
-                };
+                let share = |index: usize| fraction(&draws, |d| d[index]);
                 cells.push(SignCell {
                     tokens,
                     softmax_scale,
@@ -610,29 +602,29 @@ fn judge_signs(cells: &[SignCell]) -> [Verdict; 2] {
         |pick: fn(&SignCell) -> f64| cells.iter().map(pick).sum::<f64>() / cells.len() as f64;
     [
         OFFICIAL_STEP_COMPRESSES.judge(vec![
-            number(
+            Measurement::of(
                 "Z + M: fraction of draws where R^c falls",
                 mean(|c| c.added),
             ),
-            number(
+            Measurement::of(
                 "Z - M: fraction of draws where R^c falls",
                 mean(|c| c.subtracted),
             ),
-            number(
+            Measurement::of(
                 "(Z + M) / 2: fraction of draws where R^c falls",
                 mean(|c| c.convex),
             ),
-            number(
+            Measurement::of(
                 "Z + M: fraction of draws where R^c is below that of Z scaled to the same norm",
                 mean(|c| c.added_against_scaling),
             ),
         ]),
         OFFICIAL_STEP_COMPRESSES_UNIT_TOKENS.judge(vec![
-            number(
+            Measurement::of(
                 "Z + M, unit tokens: fraction of draws where R^c falls",
                 mean(|c| c.added_unit_tokens),
             ),
-            number(
+            Measurement::of(
                 "Z - M, unit tokens: fraction of draws where R^c falls",
                 mean(|c| c.subtracted_unit_tokens),
             ),
@@ -679,11 +671,8 @@ fn stack(middle: &Settings, run: &Run) -> Result<(Vec<StackRow>, f64, f64)> {
             });
         }
     }
-    let share = |holds: fn(&[Vec<f64>; 2]) -> bool| {
-        draws.iter().filter(|d| holds(d)).count() as f64 / draws.len() as f64
-    };
-    let rises = share(|d| d[0].windows(2).all(|w| w[1] > w[0]));
-    let falls = share(|d| d[1][1] < d[1][0]);
+    let rises = fraction(&draws, |d| d[0].windows(2).all(|w| w[1] > w[0]));
+    let falls = fraction(&draws, |d| d[1][1] < d[1][0]);
     Ok((rows, rises, falls))
 }
 
@@ -741,13 +730,12 @@ fn convex_form(run: &Run, draws: usize) -> Result<Vec<ConvexCell>> {
                         ])
                     })?;
                     let mean = |i: usize| found.iter().map(|f| f[i]).sum::<f64>() / draws as f64;
-                    let descends = found.iter().filter(|f| f[0] > 0.0).count();
                     cells.push(ConvexCell {
                         setting,
                         tokens,
                         rho,
                         softmax_scale,
-                        descends: descends as f64 / draws as f64,
+                        descends: fraction(&found, |f| f[0] > 0.0),
                         cosine: mean(0),
                         cosine_of_shrinkage: mean(1),
                         beyond_shrinkage: mean(2),
@@ -781,19 +769,19 @@ fn judge_convex(cells: &[&ConvexCell]) -> Vec<Measurement> {
     let least =
         |pick: fn(&ConvexCell) -> f64| cells.iter().map(|c| pick(c)).fold(f64::INFINITY, f64::min);
     vec![
-        number(
+        Measurement::of(
             "smallest fraction over cells of draws that descend",
             least(|c| c.descends),
         ),
-        number(
+        Measurement::of(
             "smallest mean cosine over cells beyond shrinkage",
             least(|c| c.beyond_shrinkage),
         ),
-        number(
+        Measurement::of(
             "the same less a random doubly stochastic map's, smallest over cells",
             least(|c| c.beyond_shrinkage - c.beyond_shrinkage_random_map),
         ),
-        number(
+        Measurement::of(
             "smallest mean cosine over cells of mere shrinkage",
             least(|c| c.cosine_of_shrinkage),
         ),

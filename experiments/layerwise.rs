@@ -220,7 +220,7 @@ fn judge(curves: &LayerCurves) -> Vec<Verdict> {
     let trained = curves.find(Network::Trained, Split::Test);
     let training = curves.find(Network::Trained, Split::Train);
     let untrained = curves.find(Network::Untrained, Split::Test);
-    let number = |quantity, value| Measurement { quantity, value };
+    let number = Measurement::of;
 
     let falls = |quantity: Quantity| {
         let mut numbers = Vec::new();

@@ -1,37 +1,63 @@
-//! The attention-only transformer's layer (book, chapter 4, theorem on the signal-to-noise ratio):
-//! `Z + eta sum_k U_k W_k phi(W_k^T W_k)`, `W_k = U_k^T Z`, with the thresholded softmax
-//! `phi = tau 1[softmax > tau]`.
+//! The attention-only transformer (AoT, book, chapter 4, theorem on the signal-to-noise ratio):
+//! `Z + eta sum_k U_k W_k phi(W_k^T W_k)`, `W_k = U_k^T Z`. The theorem's `phi` is the thresholded
+//! softmax `tau 1[softmax > tau]`.
 
 use ndarray::{Array2, ArrayView2, ArrayView3};
 
 use super::mssa::attention_map;
 
+/// What turns the Gram matrix `W^T W` into weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Phi {
+    /// `tau 1[softmax(W^T W) > tau]`, `tau` in (0, 1).
+    Thresholded {
+        /// The threshold.
+        tau: f64,
+    },
+    /// `softmax(scale W^T W)`.
+    Softmax {
+        /// Factor on the scores.
+        scale: f64,
+    },
+    /// `max(0, W^T W) / N`.
+    Relu,
+}
+
+impl Phi {
+    /// The weights, (N, N): column `j` is what token `j` reads.
+    ///
+    /// # Shapes
+    /// z (d, N), basis (d, p).
+    pub fn map(self, z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>) -> Array2<f64> {
+        match self {
+            Self::Thresholded { tau } => {
+                attention_map(z, basis, 1.0).mapv(|a| if a > tau { tau } else { 0.0 })
+            }
+            Self::Softmax { scale } => attention_map(z, basis, scale),
+            Self::Relu => {
+                let w = basis.t().dot(&z);
+                w.t().dot(&w).mapv(|s| s.max(0.0) / z.ncols() as f64)
+            }
+        }
+    }
+}
+
 /// One layer.
 ///
 /// # Shapes
-/// z (d, N), bases (K, d, p) with orthonormal columns; gives (d, N). `tau` in (0, 1).
-pub fn thresholded_layer(
+/// z (d, N), bases (K, d, p) with orthonormal columns; gives (d, N).
+pub fn attention_only_layer(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
     eta: f64,
-    tau: f64,
+    phi: Phi,
 ) -> Array2<f64> {
     let mut out = z.to_owned();
     for basis in bases.outer_iter() {
-        let map = thresholded_map(z, basis, tau);
-        let read = basis.t().dot(&z).dot(&map);
+        let read = basis.t().dot(&z).dot(&phi.map(z, basis));
         out.scaled_add(eta, &basis.dot(&read));
     }
     out
-}
-
-/// `tau 1[softmax(W^T W) > tau]`, (N, N).
-pub fn thresholded_map(
-    z: ArrayView2<'_, f64>,
-    basis: ArrayView2<'_, f64>,
-    tau: f64,
-) -> Array2<f64> {
-    attention_map(z, basis, 1.0).mapv(|a| if a > tau { tau } else { 0.0 })
 }
 
 /// `||U_k^T Z_k||_F / ||(I - U_k U_k^T) Z_k||_F` for the tokens `Z_k` of one subspace.

@@ -1,8 +1,13 @@
 //! The Bayes denoiser of a mixture of low-rank Gaussians (book, chapter 3, eq.
 //! gmm_lowrank_denoiser): `x ~ 1/K sum_k N(0, U_k U_k^T)` with orthonormal columns in every `U_k`,
-//! observed as `x_t = x + t g`, `g ~ N(0, I)`.
+//! observed as `x_t = x + t g`, `g ~ N(0, I)`; and what compression puts in its place.
 
-use ndarray::{Array1, ArrayView1, ArrayView3, Axis};
+use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayView3, Axis};
+use ndarray_linalg::{Eigh, UPLO};
+
+use super::mssa::compression_coefficient;
+use super::single_threaded_blas;
+use crate::error::{Error, Result};
 
 /// `P(k | x_t) = softmax_k( ||U_k^T x_t||^2 / (2 t^2 (1 + t^2)) )`: the membership of one token, a
 /// softmax over subspaces (not over tokens, as in MSSA).
@@ -77,4 +82,37 @@ pub fn nearest_projection(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>) ->
         }
         None => Array1::zeros(x.len()),
     }
+}
+
+/// `F_k = c G_k (I + c G_k)^{-1}`, `G_k = W_k W_k^T`, `W_k = U_k^T Z`, (K, p, p): what one exact
+/// step of length `1 / c` on `R^c` multiplies the coefficients of head `k` by. It is the Bayes
+/// denoiser of a Gaussian with second moment `G_k / N` under noise of variance `eps^2 / p` (Wiener's
+/// filter): it sees the second moments of a head, not its tokens.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p).
+///
+/// # Errors
+/// [`Error::Lapack`] if the input is not finite.
+pub fn wiener_filters(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    epsilon: f64,
+) -> Result<Array3<f64>> {
+    single_threaded_blas();
+    let (heads, _, p) = bases.dim();
+    let c = compression_coefficient(p, z.ncols(), epsilon);
+    let mut filters = Array3::zeros((heads, p, p));
+    for (basis, mut filter) in bases.outer_iter().zip(filters.outer_iter_mut()) {
+        let w = basis.t().dot(&z);
+        let gram = w.dot(&w.t()) * c;
+        let (values, vectors) = gram.eigh(UPLO::Lower).map_err(|e| Error::Lapack {
+            operation: "symmetric eigenvalues",
+            shape: format!("{p} x {p}"),
+            message: e.to_string(),
+        })?;
+        let shrunk = values.mapv(|s| s / (1.0 + s));
+        filter.assign(&(&vectors * &shrunk).dot(&vectors.t()));
+    }
+    Ok(filters)
 }

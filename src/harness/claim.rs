@@ -134,6 +134,13 @@ pub struct Measurement {
     pub value: f64,
 }
 
+impl Measurement {
+    /// The number called `quantity`.
+    pub fn of(quantity: &'static str, value: f64) -> Self {
+        Self { quantity, value }
+    }
+}
+
 /// How a claim came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -251,7 +258,7 @@ mod tests {
         CLAIM
             .judge(
                 measured
-                    .map(|(quantity, value)| Measurement { quantity, value })
+                    .map(|(quantity, value)| Measurement::of(quantity, value))
                     .to_vec(),
             )
             .outcome

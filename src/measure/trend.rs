@@ -37,6 +37,75 @@ impl Summary {
     }
 }
 
+/// The share of `items` for which `holds`; NaN for none.
+pub fn fraction<T>(items: &[T], holds: impl Fn(&T) -> bool) -> f64 {
+    items.iter().filter(|item| holds(item)).count() as f64 / items.len() as f64
+}
+
+/// Sum of squared residuals of the best `a + b x`, by least squares, with `a` and `b`.
+pub fn fit_line(points: &[(f64, f64)]) -> Fit {
+    let n = points.len() as f64;
+    let mean = |pick: fn(&(f64, f64)) -> f64| points.iter().map(pick).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let product: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    let square: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    let slope = product / square;
+    let residual = |p: &(f64, f64)| p.1 - y - slope * (p.0 - x);
+    Fit {
+        start: y - slope * x,
+        growth: slope,
+        squares: points.iter().map(|p| residual(p).powi(2)).sum(),
+    }
+}
+
+/// The same for `a r^x` with `r` in `[1/2, 2]`, on the values themselves, not their logarithms.
+pub fn fit_geometric(points: &[(f64, f64)]) -> Fit {
+    let at = |ratio: f64| {
+        let product: f64 = points.iter().map(|p| p.1 * ratio.powf(p.0)).sum();
+        let square: f64 = points.iter().map(|p| ratio.powf(2.0 * p.0)).sum();
+        let start = product / square;
+        Fit {
+            start,
+            growth: ratio,
+            squares: points
+                .iter()
+                .map(|p| (p.1 - start * ratio.powf(p.0)).powi(2))
+                .sum(),
+        }
+    };
+    // Golden section: the sum of squares has one minimum in r for values of one sign.
+    let golden = 0.5 * (5f64.sqrt() - 1.0);
+    let (mut low, mut high) = (0.5, 2.0);
+    for _ in 0..80 {
+        let width = golden * (high - low);
+        if at(high - width).squares < at(low + width).squares {
+            high = low + width;
+        } else {
+            low = high - width;
+        }
+    }
+    at(0.5 * (low + high))
+}
+
+/// A curve of two parameters fitted to points.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Fit {
+    /// Value at 0.
+    pub start: f64,
+    /// Slope of a line, ratio of a geometric curve.
+    pub growth: f64,
+    /// Sum of squared residuals.
+    pub squares: f64,
+}
+
+/// Akaike's criterion of `worse` less that of `better`, for fits of equally many parameters to
+/// `count` points of size `size`: above 10, the first explains the points essentially not at all.
+pub fn akaike_difference(worse: Fit, better: Fit, count: usize, size: f64) -> f64 {
+    // Residuals below the rounding of the values are no evidence.
+    let floor = (f64::EPSILON * size).powi(2);
+    count as f64 * ((worse.squares + floor) / (better.squares + floor)).ln()
+}
+
 /// Spearman's rank correlation of `values` with their position; ties share their mean rank. 0 if
 /// all values are equal.
 pub fn spearman(values: &[f64]) -> f64 {
@@ -76,6 +145,19 @@ mod tests {
             1103., 1028., 1095., 1064., 920., 936., 1002., 946., 869., 854., 795., 728.,
         ];
         assert!((spearman(&published) + 0.92).abs() < 5e-3);
+    }
+
+    #[test]
+    fn a_geometric_curve_is_told_from_a_line() {
+        let geometric: Vec<(f64, f64)> =
+            (0..12).map(|l| (l as f64, 1.5 * 1.06f64.powi(l))).collect();
+        let fit = fit_geometric(&geometric);
+        assert!((fit.growth - 1.06).abs() < 1e-9 && (fit.start - 1.5).abs() < 1e-8);
+        assert!(akaike_difference(fit_line(&geometric), fit, 12, 3.0) > 10.0);
+        let line: Vec<(f64, f64)> = (0..12).map(|l| (l as f64, 1.5 + 0.09 * l as f64)).collect();
+        let fit = fit_line(&line);
+        assert!((fit.growth - 0.09).abs() < 1e-14 && (fit.start - 1.5).abs() < 1e-14);
+        assert!(akaike_difference(fit_geometric(&line), fit, 12, 3.0) > 10.0);
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use ndarray::{Array1, Array2, Axis};
 use proptest::prelude::*;
-use whitebox::exact::attention_only::{signal_to_noise, thresholded_layer, thresholded_map};
-use whitebox::exact::mixture::{log_density, membership, nearest_projection, posterior_mean};
+use whitebox::data::subspaces::UnionOfSubspaces;
+use whitebox::exact::attention_only::{attention_only_layer, signal_to_noise, Phi};
+use whitebox::exact::mixture::{
+    log_density, membership, nearest_projection, posterior_mean, wiener_filters,
+};
 use whitebox::exact::mssa::attention_update;
 use whitebox::exact::subspace_rate_gradient;
 
@@ -84,6 +87,7 @@ proptest! {
         let gradient = subspace_rate_gradient(z.view(), bases.view(), *epsilon).unwrap();
         let stepped = z - &(gradient / setting.c());
         let (n, p) = (z.ncols() as f64, setting.p() as f64);
+        let filters = wiener_filters(z.view(), bases.view(), *epsilon).unwrap();
         for k in 0..setting.heads() {
             let w = project(bases, k, z);
             let covariance = w.dot(&w.t()) / n;
@@ -93,6 +97,8 @@ proptest! {
             let condition = 1.0 + setting.c() * norm(w.view()).powi(2);
             let error = norm((found - wiener.dot(&w)).view());
             prop_assert!(error <= 1e-13 * condition * norm(z.view()) * p);
+            let filter = filters.index_axis(Axis(0), k);
+            prop_assert!(norm((&filter - &wiener).view()) <= 1e-13 * condition * p);
         }
     }
 
@@ -126,24 +132,18 @@ proptest! {
 #[test]
 fn c_sup_04_under_the_theorem_attention_is_diagonal() {
     let (heads, p, per_head, delta, eta, tau) = (4, 64, 32, 0.05, 0.5, 0.6);
-    let bases = orthogonal_bases(5, heads, p);
-    let mut z = Array2::zeros((heads * p, heads * per_head));
-    for k in 0..heads {
-        for (l, basis) in bases.outer_iter().enumerate() {
-            let scale = if k == l { 1.0 } else { delta };
-            let part = basis.dot(&gaussian(5, &format!("{k} {l}"), p, per_head)) * scale;
-            let mut block = z.slice_mut(ndarray::s![.., k * per_head..(k + 1) * per_head]);
-            block += &part;
-        }
-    }
+    let phi = Phi::Thresholded { tau };
+    let model = UnionOfSubspaces::new(heads, p, heads * per_head, delta);
+    let drawn = model.draw(5, 0).unwrap();
+    let (z, bases) = (drawn.noisy, drawn.bases);
     for (k, basis) in bases.outer_iter().enumerate() {
-        let map = thresholded_map(z.view(), basis, tau);
+        let map = phi.map(z.view(), basis);
         for ((i, j), &value) in map.indexed_iter() {
             let own = i == j && j / per_head == k;
             assert_eq!(value, if own { tau } else { 0.0 }, "head {k} at ({i}, {j})");
         }
     }
-    let next = thresholded_layer(z.view(), bases.view(), eta, tau);
+    let next = attention_only_layer(z.view(), bases.view(), eta, phi);
     for (k, basis) in bases.outer_iter().enumerate() {
         let block = ndarray::s![.., k * per_head..(k + 1) * per_head];
         let before = signal_to_noise(z.slice(block), basis);
