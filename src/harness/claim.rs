@@ -102,7 +102,14 @@ impl std::fmt::Display for Criterion {
             Relation::AtMost => "<=",
             Relation::AtLeast => ">=",
         };
-        write!(f, "{} {sign} {}", self.quantity, self.bound)
+        let Self {
+            quantity, bound, ..
+        } = self;
+        if *bound != 0.0 && bound.abs() < 1e-3 {
+            write!(f, "{quantity} {sign} {bound:e}")
+        } else {
+            write!(f, "{quantity} {sign} {bound}")
+        }
     }
 }
 
@@ -190,6 +197,15 @@ impl std::fmt::Display for Verdict {
     }
 }
 
+/// Four decimals, or two digits where those would all be zero.
+fn short(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 {
+        format!("{value:.1e}")
+    } else {
+        format!("{value:.4}")
+    }
+}
+
 impl Claim {
     /// Holds the claim against what was measured.
     pub fn judge(self, measurements: Vec<Measurement>) -> Verdict {
@@ -210,10 +226,10 @@ impl Claim {
             total[index] += 1;
             held[index] += usize::from(holds);
             parts.push(format!(
-                "{}{criterion}: {} ({:.4})",
+                "{}{criterion}: {} ({})",
                 if index == 1 { "control " } else { "" },
                 if holds { "yes" } else { "no" },
-                found.value
+                short(found.value)
             ));
         }
         let outcome = if !missing.is_empty() {

@@ -6,7 +6,7 @@
 //! weight, unconstrained as in the official code.
 
 use dfdx::prelude::{Cpu, HasShape};
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{concatenate, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::trend::Summary;
@@ -237,6 +237,29 @@ pub fn measure_input(
         threads,
         |piece| pieces[piece].to_vec(),
     )
+}
+
+/// The tokens at `site` of every layer, (features, tokens of all images), as the papers write them.
+///
+/// # Errors
+/// As [`measure`].
+pub fn tokens_at(
+    network: &CrateClassifier<f32, Cpu>,
+    images: &Images,
+    indices: &[usize],
+    site: Site,
+) -> Result<Vec<Array2<f64>>> {
+    crate::train::check_fit(network, images)?;
+    let mut recorder = Recorder::new([site]);
+    network.forward_probed(&images.normalised(indices.iter().copied()), &mut recorder)?;
+    let layers = 0..network.layers().len();
+    layers
+        .map(|layer| {
+            let by_image = tokens_by_image(&recorder, site, layer);
+            let views: Vec<ArrayView2<'_, f64>> = by_image.iter().map(|z| z.t()).collect();
+            concatenate(Axis(1), &views).map_err(Error::device)
+        })
+        .collect()
 }
 
 fn measure_pieces(
