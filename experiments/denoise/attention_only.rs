@@ -149,9 +149,9 @@ impl Settings {
             tokens,
             draws: if quick { 1 } else { draws },
         };
-        let mut sizes = vec![size(64, 128, 100), size(64, 512, 30), size(128, 512, 15)];
+        let mut sizes = vec![size(64, 128, 100), size(64, 512, 20), size(128, 512, 8)];
         if !quick {
-            sizes.push(size(64, 2048, 3));
+            sizes.push(size(64, 2048, 1));
         }
         Self {
             eta: 0.5,

@@ -1,7 +1,7 @@
 //! Multi-head subspace self-attention as the papers derive it (NeurIPS 2023, section 2.3; book,
 //! chapter 4): the approximate gradient of `R^c`, with the Gram matrix replaced by a softmax.
 
-use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
+use ndarray::{Array1, Array2, ArrayView2, ArrayView3, Axis};
 
 /// `c = p / (N eps^2)`, the coefficient of one head.
 pub fn compression_coefficient(p: usize, tokens: usize, epsilon: f64) -> f64 {
@@ -11,12 +11,17 @@ pub fn compression_coefficient(p: usize, tokens: usize, epsilon: f64) -> f64 {
 /// Softmax of every column.
 pub fn softmax_columns(scores: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut map = scores.to_owned();
-    for mut column in map.axis_iter_mut(Axis(1)) {
-        let largest = column.fold(f64::NEG_INFINITY, |a, &b| a.max(b));
-        column.mapv_inplace(|s| (s - largest).exp());
-        let sum = column.sum();
-        column /= sum;
+    // Row by row, as the numbers lie in memory: a column of a large map has a cache line per entry.
+    let mut largest = Array1::from_elem(map.ncols(), f64::NEG_INFINITY);
+    for row in map.outer_iter() {
+        largest.zip_mut_with(&row, |a, &b| *a = a.max(b));
     }
+    let mut sums = Array1::<f64>::zeros(map.ncols());
+    for mut row in map.outer_iter_mut() {
+        row.zip_mut_with(&largest, |s, &largest| *s = (*s - largest).exp());
+        sums += &row;
+    }
+    map /= &sums;
     map
 }
 

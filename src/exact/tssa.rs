@@ -5,7 +5,9 @@
 //! `R^var(Z, Pi | U) = sum_k tr(Pi_k) / (2 N) sum_i f( ((U_k^T Z)^{o2} pi_k / tr(Pi_k))_i )`,
 //! `f(x) = ln(1 + d x / eps^2)`, with `pi_k` the weights of the tokens in group `k`.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
+
+use super::mssa::softmax_columns;
 
 /// `f(x) = ln(1 + s x)`.
 pub fn log_moment(x: f64, s: f64) -> f64 {
@@ -71,4 +73,84 @@ pub fn variational_gradient(
         gradient.scaled_add(1.0 / count, &basis.dot(&projected));
     }
     gradient
+}
+
+/// `Pi_kj = softmax_k( ||U_k^T z_j||^2 / (2 eta) )`, the soft memberships (arXiv 2412.17810, eq. 10):
+/// over subspaces, for every token.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p); gives (K, N). `eta > 0`, in the square of the units of `z`.
+pub fn memberships(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, eta: f64) -> Array2<f64> {
+    softmax_columns((head_energies(z, bases, false) / (2.0 * eta)).view())
+}
+
+/// `-(tau / N) sum_k U_k D_k U_k^T Z diag(pi_k)`, `D_k = diag f'(moments_k)`: what token statistics
+/// attention adds to the tokens (arXiv 2412.17810; book, chapter 4).
+///
+/// # Shapes
+/// As [`variational_gradient`].
+pub fn tssa(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    membership: ArrayView2<'_, f64>,
+    s: f64,
+    tau: f64,
+) -> Array2<f64> {
+    variational_gradient(z, bases, membership, s) * -tau
+}
+
+/// Memberships as ToST's code has them: every feature is first scaled to length 1 over the tokens,
+/// and a learned temperature per head stands in for `1 / (2 eta)`.
+///
+/// # Shapes
+/// As [`memberships`]; temperatures (K,).
+pub fn code_memberships(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    temperatures: ArrayView1<'_, f64>,
+) -> Array2<f64> {
+    let energies = head_energies(z, bases, true);
+    softmax_columns((energies * temperatures.insert_axis(Axis(1))).view())
+}
+
+/// What the heads of ToST's code put out, with `U` in place of its learned output projection:
+/// `-sum_k U_k diag(1 / (1 + moments_k)) U_k^T Z diag(pi_k)`. The precision is absorbed in the scale
+/// of the tokens, and neither `tau` nor `1 / N` appears.
+///
+/// # Shapes
+/// As [`variational_gradient`].
+pub fn tssa_code(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    membership: ArrayView2<'_, f64>,
+) -> Array2<f64> {
+    let mut out = Array2::zeros(z.dim());
+    for (basis, weights) in bases.outer_iter().zip(membership.outer_iter()) {
+        let w = basis.t().dot(&z);
+        let total = weights.sum() + 1e-8;
+        let moments = w.mapv(|w| w * w).dot(&weights) / total;
+        let kept = &w * &weights / (moments + 1.0).insert_axis(Axis(1));
+        out -= &basis.dot(&kept);
+    }
+    out
+}
+
+/// `||U_k^T z_j||^2`, (K, N); with features of length 1 over the tokens if `normalised`.
+fn head_energies(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    normalised: bool,
+) -> Array2<f64> {
+    let mut energies = Array2::zeros((bases.len_of(Axis(0)), z.ncols()));
+    for (basis, mut row) in bases.outer_iter().zip(energies.outer_iter_mut()) {
+        let mut w = basis.t().dot(&z);
+        if normalised {
+            for mut feature in w.outer_iter_mut() {
+                let length = feature.dot(&feature).sqrt().max(1e-12);
+                feature /= length;
+            }
+        }
+        row.assign(&w.mapv(|w| w * w).sum_axis(Axis(0)));
+    }
+    energies
 }
