@@ -179,8 +179,8 @@ struct Settings {
 
 /// Steps that are unrolled: the depth of the demonstration network.
 const STEPS: usize = 12;
-/// FISTA steps for the solution.
-const SOLUTION_STEPS: usize = 1000;
+/// FISTA steps for the solution, and in a trial.
+const SOLUTION_STEPS: [usize; 2] = [1000, 100];
 /// Precision of `R`; the official measurement's.
 const EPSILON: f64 = 0.1;
 /// What rounding may add to an objective of a few hundred terms, relative.
@@ -285,7 +285,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let data = &arguments.data;
     let run = Run::begin("ista", &arguments.experiment, Some(data.data))?;
-    let count = arguments.experiment.count(2, arguments.images);
+    let count = arguments.experiment.count(1, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, run.seed, run.threads)?;
     let config = *subject.untrained.config();
     println!(
@@ -316,10 +316,18 @@ fn run(arguments: &Arguments) -> Result<()> {
             cases.push((dictionary, layer + 1, z, matrix, operators.lambda));
         }
     }
+    let solution_steps = SOLUTION_STEPS[usize::from(run.quick)];
     let bar = run.progress(cases.len());
     let measured = parallel::map(cases.len(), run.threads, |index| {
         let (dictionary, layer, z, matrix, lambda) = &cases[index];
-        let found = measure(*dictionary, *layer, z.view(), matrix.view(), *lambda);
+        let found = measure(
+            *dictionary,
+            *layer,
+            z.view(),
+            matrix.view(),
+            *lambda,
+            solution_steps,
+        );
         bar.inc(1);
         found
     })?;
@@ -339,7 +347,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         network: config,
         images: count,
         steps: STEPS,
-        solution_steps: SOLUTION_STEPS,
+        solution_steps,
         epsilon: EPSILON,
     };
     let sources = Sources {
@@ -356,6 +364,7 @@ fn measure(
     z: ArrayView2<'_, f64>,
     matrix: ArrayView2<'_, f64>,
     lambda: f64,
+    solution_steps: usize,
 ) -> Result<(LayerFacts, Vec<Path>)> {
     // Room for the rounding of the eigenvalue, so that 1 / L is never too long.
     let lipschitz = largest_eigenvalue(matrix.t().dot(&matrix))? * (1.0 + 1e-12);
@@ -387,7 +396,7 @@ fn measure(
             });
         }
     }
-    let solution = lasso_solution(z, matrix, lambda, lipschitz, SOLUTION_STEPS);
+    let solution = lasso_solution(z, matrix, lambda, lipschitz, solution_steps);
     let eta = match dictionary {
         Dictionary::Rotation => 1.0,
         _ => 0.1,

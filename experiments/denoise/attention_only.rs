@@ -144,15 +144,17 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(quick: bool) -> Self {
-        let size = |p, tokens, draws| TheoremSize {
-            p,
-            tokens,
-            draws: if quick { 1 } else { draws },
+        let size = |p, tokens, draws| TheoremSize { p, tokens, draws };
+        let sizes = if quick {
+            vec![size(64, 128, 1)]
+        } else {
+            vec![
+                size(64, 128, 100),
+                size(64, 512, 20),
+                size(128, 512, 8),
+                size(64, 2048, 1),
+            ]
         };
-        let mut sizes = vec![size(64, 128, 100), size(64, 512, 20), size(128, 512, 8)];
-        if !quick {
-            sizes.push(size(64, 2048, 1));
-        }
         Self {
             eta: 0.5,
             tau: 0.6,
@@ -160,7 +162,9 @@ impl Settings {
             noises: vec![0.1, 0.25, 0.5],
             layers: 12,
             rescaled_layers: 20,
-            first_off_noises: (0..10).map(|i| 2f64.powi(-2 - i)).collect(),
+            first_off_noises: (0..if quick { 2 } else { 10 })
+                .map(|i| 2f64.powi(-2 - i))
+                .collect(),
             first_off_draws: if quick { 1 } else { 10 },
             figure_p: 32,
             figure_tokens: 256,

@@ -89,3 +89,23 @@ pub fn crate_layer(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> (Array2<f
     );
     (after_mssa, after_ista)
 }
+
+/// A decoder layer of CRATE-MAE (ICLR 2024, arXiv 2404.02446; official `model/crate_ae`):
+/// `Z^{l+1/2} = D LN1(Z)`, then `Z^{l+1} = Z^{l+1/2} - MSSA(LN2(Z^{l+1/2}))`: the encoder's two steps
+/// undone in the opposite order, with parameters of its own and no threshold.
+///
+/// # Shapes
+/// z (d, N); both results (d, N). The layer's step size and lambda are not used; `norm1` belongs
+/// to the dictionary, `norm2` to MSSA.
+pub fn decoder_layer(
+    z: ArrayView2<'_, f64>,
+    layer: &LayerParameters,
+) -> (Array2<f64>, Array2<f64>) {
+    let (gain, bias) = &layer.norm1;
+    let normalised = layer_norm(z, gain.view(), bias.view());
+    let read = layer.dictionary.dot(&normalised);
+    let (gain, bias) = &layer.norm2;
+    let normalised = layer_norm(read.view(), gain.view(), bias.view());
+    let next = &read - &mssa_code(normalised.view(), layer);
+    (read, next)
+}

@@ -7,7 +7,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::coding_rate::coding_rate;
+use super::coding_rate::{coding_rate, coding_rate_gradient};
 use crate::error::{Error, Result};
 
 /// `R^c(Z | Pi)`, nats.
@@ -23,6 +23,84 @@ pub fn label_rate(
     membership: ArrayView2<'_, f64>,
     epsilon: f64,
 ) -> Result<f64> {
+    check(z, membership)?;
+    let count = z.ncols();
+    membership.outer_iter().try_fold(0.0, |total, weights| {
+        let trace = weights.sum();
+        if trace == 0.0 {
+            return Ok(total);
+        }
+        // d / (tr eps^2) Z Pi Z^T is the rate's own d / (N eps^2) Y Y^T with Y = sqrt(N / tr) Z Pi^{1/2}.
+        let roots = weights.mapv(|w| (w * count as f64 / trace).sqrt());
+        let weighted: Array2<f64> = &z * &roots;
+        let rate = coding_rate(weighted.view(), epsilon)?.value;
+        Ok(total + trace / count as f64 * rate)
+    })
+}
+
+/// `grad R^c(Z | Pi) = a sum_k (I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)^{-1} Z Pi_k`, `a = d / (N eps^2)`,
+/// (d, N).
+///
+/// # Errors
+/// As [`label_rate`].
+pub fn label_rate_gradient(
+    z: ArrayView2<'_, f64>,
+    membership: ArrayView2<'_, f64>,
+    epsilon: f64,
+) -> Result<Array2<f64>> {
+    check(z, membership)?;
+    let count = z.ncols() as f64;
+    let mut gradient = Array2::zeros(z.dim());
+    for weights in membership.outer_iter() {
+        let trace = weights.sum();
+        if trace == 0.0 {
+            continue;
+        }
+        // With Y = sqrt(N / tr) Z Pi^{1/2}, R(Y) has gradient a (I + a Y Y^T)^{-1} Y; the chain rule
+        // brings sqrt(N / tr) Pi^{1/2} again, and the rate's weight tr / N.
+        let roots = weights.mapv(|w| (w * count / trace).sqrt());
+        let weighted: Array2<f64> = &z * &roots;
+        let inner = coding_rate_gradient(weighted.view(), epsilon)?;
+        gradient = gradient + inner * &roots * (trace / count);
+    }
+    Ok(gradient)
+}
+
+/// The singular value that all directions of group `k` share at a local maximum of
+/// `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` (book, chapter 3, theorem mcr-global-opt):
+/// `s_k^2 = (eta_k + sqrt(eta_k^2 - 4 lambda^2 N / N_k)) / (2 lambda alpha_k)`,
+/// `eta_k = (alpha_k - alpha) - lambda (N / N_k + 1)`, `alpha = d / (N eps^2)`, `alpha_k = d / (N_k eps^2)`.
+/// Gives `(larger root, smaller root)`, the second a saddle; none where `lambda` is too large.
+pub fn regularised_singular_values(
+    d: usize,
+    total: usize,
+    group: usize,
+    epsilon: f64,
+    lambda: f64,
+) -> Option<(f64, f64)> {
+    let (d, total, group) = (d as f64, total as f64, group as f64);
+    let alpha = d / (total * epsilon * epsilon);
+    let alpha_k = d / (group * epsilon * epsilon);
+    let eta = (alpha_k - alpha) - lambda * (total / group + 1.0);
+    let discriminant = eta * eta - 4.0 * lambda * lambda * total / group;
+    if eta <= 0.0 || discriminant < 0.0 {
+        return None;
+    }
+    // The product of the roots is 1 / (alpha alpha_k): no cancellation in the smaller one.
+    let larger = (eta + discriminant.sqrt()) / (2.0 * lambda * alpha_k);
+    let smaller = 1.0 / (alpha * alpha_k * larger);
+    Some((larger.sqrt(), smaller.sqrt()))
+}
+
+/// The largest `lambda` for which [`regularised_singular_values`] exist, the largest group having
+/// `largest` of `total` tokens.
+pub fn largest_lambda(d: usize, total: usize, largest: usize, epsilon: f64) -> f64 {
+    let root = (total as f64 / largest as f64).sqrt();
+    d as f64 * (root - 1.0) / (total as f64 * (root + 1.0) * epsilon * epsilon)
+}
+
+/// Memberships that fit the tokens and are not negative.
+fn check(z: ArrayView2<'_, f64>, membership: ArrayView2<'_, f64>) -> Result<()> {
     let count = z.ncols();
     if membership.ncols() != count {
         return Err(Error::shape(
@@ -43,15 +121,5 @@ pub fn label_rate(
             "give weights",
         ));
     }
-    membership.outer_iter().try_fold(0.0, |total, weights| {
-        let trace = weights.sum();
-        if trace == 0.0 {
-            return Ok(total);
-        }
-        // d / (tr eps^2) Z Pi Z^T is the rate's own d / (N eps^2) Y Y^T with Y = sqrt(N / tr) Z Pi^{1/2}.
-        let roots = weights.mapv(|w| (w * count as f64 / trace).sqrt());
-        let weighted: Array2<f64> = &z * &roots;
-        let rate = coding_rate(weighted.view(), epsilon)?.value;
-        Ok(total + trace / count as f64 * rate)
-    })
+    Ok(())
 }

@@ -4,9 +4,11 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod critique;
+mod decoder;
 mod denoising;
 mod gradients;
 mod invariances;
+mod optima;
 mod sparse_codes;
 mod strategies;
 mod token_statistics;

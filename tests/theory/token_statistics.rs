@@ -1,11 +1,12 @@
-//! C-THY-24 to C-THY-28: token statistics attention.
+//! C-THY-24 to C-THY-28, C-VAR-08, C-VAR-09: token statistics attention.
 
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array1, Array2, Array3, Axis};
 use ndarray_linalg::{Eigh, UPLO};
 use proptest::prelude::*;
 use whitebox::exact::mcr2::label_rate;
 use whitebox::exact::tssa::{
-    log_moment, log_moment_slope, second_moments, variational_gradient, variational_rate,
+    code_memberships, log_moment, log_moment_slope, memberships, second_moments, tssa, tssa_code,
+    variational_gradient, variational_rate,
 };
 
 use crate::strategies::*;
@@ -13,7 +14,7 @@ use crate::strategies::*;
 /// A concave function of an eigenvalue.
 type Concave = Box<dyn Fn(f64) -> f64>;
 
-fn memberships(seed: u64, groups: usize, tokens: usize) -> Array2<f64> {
+fn random_memberships(seed: u64, groups: usize, tokens: usize) -> Array2<f64> {
     let flat = uniform(seed, "membership", groups * tokens).to_vec();
     let mut weights = Array2::from_shape_vec((groups, tokens), flat).unwrap() + 0.05;
     for mut token in weights.axis_iter_mut(Axis(1)) {
@@ -51,7 +52,7 @@ proptest! {
     #[test]
     fn c_thy_25_the_gradient_with_fixed_memberships(setting in ordinary_settings(), s in 0.1f64..10.0) {
         let Setting { z, bases, seed, .. } = &setting;
-        let pi = memberships(*seed, setting.heads(), z.ncols());
+        let pi = random_memberships(*seed, setting.heads(), z.ncols());
         let direction = gaussian(*seed, "direction", z.nrows(), z.ncols());
         let value = |t: f64| variational_rate((z + &(&direction * t)).view(), bases.view(), pi.view(), s);
         let h = 1e-5;
@@ -105,6 +106,45 @@ proptest! {
         prop_assert!(pairs.windows(2).all(|w| w[0].1 <= w[1].1 + 1e-12));
         let rate = |z: &Array2<f64>| variational_rate(z.view(), bases.view(), pi.view(), s);
         prop_assert!(rate(&stepped) <= rate(&z));
+    }
+
+    /// With memberships held fixed and complete bases the objective is separable and its gradient
+    /// `max f' / N`-Lipschitz: steps up to twice the inverse never raise it.
+    #[test]
+    fn c_var_09_the_step_never_raises_its_own_objective(setting in ordinary_settings(), s in 0.1f64..100.0, share in 0.01f64..1.0) {
+        let Setting { z, bases, .. } = &setting;
+        let pi = memberships(z.view(), bases.view(), 1.0);
+        let tau = 2.0 * share * z.ncols() as f64 / s;
+        let after = z + &tssa(z.view(), bases.view(), pi.view(), s, tau);
+        let rate = |z: &Array2<f64>| variational_rate(z.view(), bases.view(), pi.view(), s);
+        let before = rate(z);
+        prop_assert!(rate(&after) <= before * (1.0 + 1e-12), "{before} {}", rate(&after));
+    }
+
+    /// The released code's heads with `U` in place of its output projection, its memberships replaced
+    /// by the paper's and the precision put back, are the paper's operator with tau = N / s.
+    #[test]
+    fn c_var_08_the_code_is_the_papers_operator_once_three_deviations_are_undone(setting in ordinary_settings(), s in 0.1f64..100.0) {
+        let Setting { z, bases, .. } = &setting;
+        let pi = memberships(z.view(), bases.view(), 1.0);
+        let paper = tssa(z.view(), bases.view(), pi.view(), s, z.ncols() as f64 / s);
+        let code = tssa_code((z * s.sqrt()).view(), bases.view(), pi.view()) / s.sqrt();
+        // The code adds 1e-8 to the sum of the memberships.
+        let smallest = pi.sum_axis(Axis(1)).fold(f64::INFINITY, |a, &v| a.min(v));
+        let tolerance = (1e-8 / smallest).min(1.0) + 1e-13;
+        prop_assert!(norm((&code - &paper).view()) <= tolerance * norm(paper.view()));
+    }
+
+    /// Memberships are a softmax over subspaces for every token; the code's see a token only relative
+    /// to the others: they do not change when a feature is scaled.
+    #[test]
+    fn c_var_08_the_codes_memberships_ignore_the_scale_of_features(setting in ordinary_settings(), factor in 0.01f64..100.0) {
+        let Setting { z, bases, .. } = &setting;
+        let temperatures = Array1::ones(setting.heads());
+        let own = code_memberships(z.view(), bases.view(), temperatures.view());
+        let scaled = code_memberships((z * factor).view(), bases.view(), temperatures.view());
+        prop_assert!(norm((&own - &scaled).view()) <= 1e-12 * own.len() as f64);
+        prop_assert!(own.sum_axis(Axis(0)).iter().all(|s| (s - 1.0).abs() < 1e-14));
     }
 }
 
