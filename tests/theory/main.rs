@@ -3,6 +3,7 @@
 //! a radius, one test states it there and another exhibits a counter-example outside.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod attention;
 mod critique;
 mod decoder;
 mod denoising;
