@@ -259,17 +259,19 @@ fn tick(scale: Scale, position: f64, length: f64) -> String {
         Scale::Layers if (position - position.round()).abs() > 1e-9 => String::new(),
         Scale::Layers => format!("{position:.0}"),
         Scale::Linear if length > 20.0 => format!("{position:.0}"),
+        Scale::Linear if length > 5.0 => format!("{position:.1}"),
         Scale::Linear => format!("{position:.2}"),
         Scale::Logarithmic => {
             let value = 10f64.powf(position);
             if !(1e-3..1e5).contains(&value) {
-                format!("{value:.0e}")
-            } else if value >= 10.0 {
-                format!("{value:.0}")
-            } else if value >= 1.0 {
-                format!("{value:.1}")
-            } else {
-                format!("{value:.3}")
+                return format!("{value:.0e}");
+            }
+            // Two digits: between the powers of ten lie their multiples by 3.2.
+            let decimals = (1.0 - value.log10().floor()).max(0.0) as usize;
+            let text = format!("{value:.decimals$}");
+            match text.contains('.') {
+                true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+                false => text,
             }
         }
     }
@@ -310,6 +312,16 @@ mod tests {
         assert_eq!(drawn[0][..3], [1.0, -1.0, -1.0]);
         let folder = tempfile::tempdir().unwrap();
         chart.write(&folder.path().join("chart.svg")).unwrap();
+    }
+
+    #[test]
+    fn ticks_of_a_logarithmic_axis_have_two_digits() {
+        let tick = |position| tick(Scale::Logarithmic, position, 3.0);
+        assert_eq!(
+            [-2.0, -0.5, 0.0, 0.5, 1.0, 2.5, 4.0].map(tick),
+            ["0.01", "0.32", "1", "3.2", "10", "316", "10000"]
+        );
+        assert_eq!(tick(-6.0), "1e-6");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | [`run`] | one run, from its flags to its record |
 //! | [`record`] | `result.json`, with provenance |
 //! | [`table`] | rows as CSV |
+//! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`training`] | training from the command line |
 //! | [`subject`] | the images and networks an experiment looks at |
@@ -21,4 +22,5 @@ pub mod record;
 pub mod run;
 pub mod subject;
 pub mod table;
+pub mod theorem;
 pub mod training;

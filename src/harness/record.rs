@@ -103,16 +103,17 @@ impl<S: Serialize, R: Serialize> Record<S, R> {
     }
 }
 
-/// Gathers the provenance of a run that began at `start`.
+/// Gathers the provenance of a run that began at `start`, from the source of `commit`.
 pub fn provenance(
     start: Instant,
+    commit: Option<String>,
     seed: u64,
     data: &[&Images],
     checkpoint_sha256: Option<String>,
 ) -> Provenance {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Provenance {
-        commit: commit().unwrap_or_else(|| "unknown".into()),
+        commit: commit.unwrap_or_else(|| "unknown".into()),
         command: command(),
         seed,
         data: data

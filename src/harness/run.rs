@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::claim::Verdict;
 use super::console::{self, ExperimentArguments};
-use super::record::{provenance, Record, SCHEMA};
+use super::record::{commit, provenance, Record, SCHEMA};
 use crate::artefact;
 use crate::data::{DataName, Images};
 use crate::error::Result;
@@ -24,6 +24,8 @@ pub struct Run {
     name: &'static str,
     folder: PathBuf,
     start: Instant,
+    /// Of the source as the run began: it may change while a long run is under way.
+    commit: Option<String>,
 }
 
 /// What a run read, for its provenance; nothing for an experiment that draws its own data.
@@ -58,6 +60,7 @@ impl Run {
             name,
             folder,
             start,
+            commit: commit(),
         })
     }
 
@@ -87,6 +90,7 @@ impl Run {
             quick: self.quick,
             provenance: provenance(
                 self.start,
+                self.commit,
                 self.seed,
                 &sources.images,
                 sources.checkpoint_sha256.clone(),

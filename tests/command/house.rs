@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use whitebox::harness::theorem::THEOREMS;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -90,4 +92,85 @@ fn every_piece_of_code_that_the_book_shows_exists() {
         assert!(name == "SUMMARY.md" || summary.contains(name), "{name}");
     }
     assert!(shown >= 4);
+}
+
+/// The number at the end of a catalogue id, "C-THY-05": 5.
+fn theory_number(id: &str) -> Option<usize> {
+    let digits = id.strip_prefix("C-THY-")?.get(..2)?;
+    digits.parse().ok()
+}
+
+#[test]
+fn every_claim_of_the_theory_has_a_verdict_and_every_verdict_its_tests() {
+    let mut names = Vec::new();
+    for folder in ["tests/theory", "tests/properties"] {
+        for path in files(&root().join(folder), "rs") {
+            let text = std::fs::read_to_string(path).unwrap();
+            let found = text.lines().filter_map(|l| l.trim().strip_prefix("fn c_"));
+            names.extend(found.map(|l| format!("c_{l}")));
+        }
+    }
+    let page = std::fs::read_to_string(root().join("book/src/theory.md")).unwrap();
+    for theorem in THEOREMS {
+        let prefix = format!("{}_", theorem.tests);
+        assert!(names.iter().any(|n| n.starts_with(&prefix)), "{prefix}");
+        let row = theorem.row();
+        assert!(page.contains(&row), "book/src/theory.md lacks: {row}");
+    }
+    for name in &names {
+        let known = THEOREMS
+            .iter()
+            .any(|t| name.starts_with(&format!("{}_", t.tests)));
+        assert!(known, "{name} settles no claim in src/harness/theorem.rs");
+    }
+    let mut settled: Vec<usize> = THEOREMS
+        .iter()
+        .filter_map(|t| theory_number(t.id))
+        .collect();
+    for path in files(&root().join("experiments"), "rs") {
+        let text = std::fs::read_to_string(path).unwrap();
+        for line in text.lines().filter_map(|l| l.trim().strip_prefix("id: \"")) {
+            settled.extend(theory_number(line));
+        }
+    }
+    for number in 1..=39 {
+        assert!(
+            settled.contains(&number),
+            "C-THY-{number:02} has no verdict"
+        );
+    }
+}
+
+#[test]
+fn every_experiment_has_a_page_that_states_its_verdicts() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut stated = 0;
+    for folder in std::fs::read_dir(root().join("reports")).unwrap() {
+        let folder = folder.unwrap().path();
+        let Ok(record) = std::fs::read_to_string(folder.join("result.json")) else {
+            continue;
+        };
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+        assert_eq!(record["quick"], false);
+        let name = record["experiment"].as_str().unwrap();
+        let page = std::fs::read_to_string(root().join(format!("book/src/{name}.md"))).unwrap();
+        for verdict in record["verdicts"].as_array().unwrap() {
+            let claim = |key: &str| verdict["claim"][key].as_str().unwrap();
+            let outcome = match verdict["outcome"].as_str().unwrap() {
+                "reproduced" => "reproduced",
+                "partly" => "partly reproduced",
+                "not_reproduced" => "not reproduced",
+                _ => "not testable here",
+            };
+            // A bar inside a cell has to be escaped.
+            let statement = claim("statement").replace('|', "\\|");
+            let line = format!("| {} | {statement} | {outcome} |", claim("id"));
+            assert!(
+                page.contains(&line) || readme.contains(&line),
+                "{name}.md lacks: {line}"
+            );
+            stated += 1;
+        }
+    }
+    assert!(stated >= 36, "{stated}");
 }

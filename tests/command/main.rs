@@ -22,6 +22,26 @@ fn exp_blocks() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exp_blocks"))
 }
 
+fn exp_tssa() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_tssa"))
+}
+
+fn exp_optima() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_optima"))
+}
+
+fn exp_ista() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_ista"))
+}
+
+fn exp_gradient() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_gradient"))
+}
+
+fn exp_denoise() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_denoise"))
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -85,8 +85,7 @@ proptest! {
         }
     }
 
-    /// Inside the radius of the series the convex form descends, whatever the tokens: `|M| <= |Z|` there
-    /// cannot outweigh the shrinkage.
+    /// Inside the radius of the series the convex form descends: shrinkage outweighs attention there.
     #[test]
     fn c_sup_01_the_convex_form_descends_inside_the_radius(seed in any::<u64>(), heads in 2usize..5, p in 2usize..7, rho in 0.01f64..1.0) {
         let drawn = UnionOfSubspaces::new(heads, p, 8 * heads, 0.3).draw(seed, 0).unwrap();
