@@ -554,7 +554,12 @@ impl Operator {
                     output: None,
                     heads: bases.dim().0,
                 };
-                std::hint::black_box(fused::mssa::forward(&flat.z, z.ncols(), &weights, None));
+                std::hint::black_box(fused::mssa::forward(
+                    &flat.z,
+                    z.ncols(),
+                    &weights,
+                    fused::mssa::Keep::Nothing,
+                ));
             }
         }
     }

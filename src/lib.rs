@@ -23,6 +23,7 @@ pub mod exact;
 pub mod fused;
 pub mod harness;
 pub mod measure;
+pub mod memory;
 pub mod model;
 pub mod parallel;
 pub mod seed;

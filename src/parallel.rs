@@ -62,6 +62,21 @@ pub fn map<T: Send>(
     finished.collect()
 }
 
+/// Runs `work` in a rayon pool of `threads` threads, for work that shares itself out.
+///
+/// # Errors
+/// [`Error::Device`] if no thread can start.
+pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    if threads == rayon::current_num_threads() {
+        return Ok(work());
+    }
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(Error::device)?;
+    Ok(pool.install(work))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

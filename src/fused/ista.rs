@@ -5,8 +5,10 @@
 //! With `G = dZ' ∘ 1[Z' > 0]`: `dR = η G D^T`, `dD = η R^T G - dR^T X`, and
 //! `dX = G + dR - dR D`; then `dY = LN'(dX)`.
 
+use rayon::prelude::*;
+
 use super::layer_norm;
-use super::product::{product, Matrix};
+use super::product::{shared_product, Matrix};
 use super::{lanes, layer_norm::Weights as Norm};
 
 /// Parameters and constants of the block.
@@ -23,22 +25,12 @@ pub struct Weights<'a> {
 }
 
 /// Derivatives of [`Weights`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gradients {
     /// Of the LayerNorm.
     pub norm: layer_norm::Gradients,
     /// `dD`.
     pub dictionary: Vec<f32>,
-}
-
-impl Gradients {
-    /// All zero.
-    pub fn zeros(weights: &Weights<'_>) -> Self {
-        Self {
-            norm: layer_norm::Gradients::zeros(weights.norm.gain.len()),
-            dictionary: vec![0.0; weights.dictionary.len()],
-        }
-    }
 }
 
 /// What the forward pass makes on the way; the backward pass reads it.
@@ -62,17 +54,21 @@ pub fn forward(y: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
     let x = Matrix::new(&normalised, rows, d);
     let dictionary = Matrix::new(weights.dictionary, d, d);
     let mut residual = normalised.clone();
-    product(&mut residual, d, x, dictionary.t(), -1.0, true);
+    shared_product(&mut residual, x, dictionary.t(), -1.0, true);
     let mut z = normalised.clone();
     let r = Matrix::new(&residual, rows, d);
-    product(&mut z, d, r, dictionary, weights.step_size, true);
-    shifted_relu(&mut z, weights.threshold);
+    shared_product(&mut z, r, dictionary, weights.step_size, true);
+    z.par_chunks_mut(TASK)
+        .for_each(|z| shifted_relu(z, weights.threshold));
     let saved = Saved {
         normalised,
         residual,
     };
     (z, saved)
 }
+
+/// Numbers per task of an operation without sums.
+const TASK: usize = 1 << 14;
 
 lanes::vectorised! {
     /// `z <- max(0, z - threshold)`; NaN stays NaN.
@@ -107,33 +103,24 @@ pub fn backward(
 ) {
     let d = weights.norm.gain.len();
     let rows = y.len() / d;
-    mask(dz, z);
+    dz.par_chunks_mut(TASK)
+        .zip(z.par_chunks(TASK))
+        .for_each(|(dz, z)| mask(dz, z));
     let dictionary = Matrix::new(weights.dictionary, d, d);
     let mut dresidual = vec![0.0; y.len()];
-    let g = Matrix::new(dz, rows, d);
-    product(
-        &mut dresidual,
-        d,
-        g,
-        dictionary.t(),
-        weights.step_size,
-        false,
-    );
+    let (eta, g) = (weights.step_size, Matrix::new(dz, rows, d));
+    shared_product(&mut dresidual, g, dictionary.t(), eta, false);
     let r = Matrix::new(&saved.residual, rows, d);
-    product(
-        &mut gradients.dictionary,
-        d,
-        r.t(),
-        g,
-        weights.step_size,
-        true,
-    );
+    shared_product(&mut gradients.dictionary, r.t(), g, eta, true);
     let dr = Matrix::new(&dresidual, rows, d);
     let x = Matrix::new(&saved.normalised, rows, d);
-    product(&mut gradients.dictionary, d, dr.t(), x, -1.0, true);
-    lanes::add_to(dz, &dresidual);
-    product(dz, d, dr, dictionary, -1.0, true);
-    let dx = dz.to_vec();
-    dz.fill(0.0);
-    layer_norm::backward(y, weights.norm, &dx, dz, &mut gradients.norm);
+    shared_product(&mut gradients.dictionary, dr.t(), x, -1.0, true);
+    // dX = G + dR - dR D, in place of G.
+    dz.par_chunks_mut(TASK)
+        .zip(dresidual.par_chunks(TASK))
+        .for_each(|(dz, dr)| lanes::add_to(dz, dr));
+    shared_product(dz, dr, dictionary, -1.0, true);
+    let mut dy = vec![0.0; y.len()];
+    layer_norm::backward(y, weights.norm, dz, &mut dy, &mut gradients.norm);
+    dz.copy_from_slice(&dy);
 }

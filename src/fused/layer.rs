@@ -12,7 +12,7 @@ pub struct Weights<'a> {
 }
 
 /// Derivatives of [`Weights`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gradients {
     /// Compression.
     pub mssa: mssa::Gradients,
@@ -34,14 +34,14 @@ pub struct Saved {
 /// `Z^{l+1}` and what led to it.
 ///
 /// # Shapes
-/// z (b n, d); `attention`, if wanted, receives the maps (b, k, n, n).
+/// z (b n, d); `keep` says which attention maps (b, k, n, n) are kept.
 pub fn forward(
     z: &[f32],
     tokens: usize,
     weights: &Weights<'_>,
-    attention: Option<&mut Vec<f32>>,
+    keep: mssa::Keep,
 ) -> (Vec<f32>, Saved) {
-    let (after_mssa, mssa) = mssa::forward(z, tokens, &weights.mssa, attention);
+    let (after_mssa, mssa) = mssa::forward(z, tokens, &weights.mssa, keep);
     let (after_ista, ista) = ista::forward(&after_mssa, &weights.ista);
     let saved = Saved {
         mssa,
@@ -51,7 +51,8 @@ pub fn forward(
     (after_ista, saved)
 }
 
-/// Turns the derivative by the layer's output into that by its input, in place.
+/// Turns the derivative by the layer's output into that by its input, in place, and adds those by
+/// the weights to `gradients`.
 ///
 /// # Shapes
 /// z (the input), output and derivative (b n, d).
@@ -62,11 +63,8 @@ pub fn backward(
     weights: &Weights<'_>,
     saved: &Saved,
     derivative: &mut [f32],
-) -> Gradients {
-    let mut gradients = Gradients {
-        mssa: mssa::Gradients::zeros(&weights.mssa),
-        ista: ista::Gradients::zeros(&weights.ista),
-    };
+    gradients: &mut Gradients,
+) {
     ista::backward(
         &saved.after_mssa,
         output,
@@ -83,5 +81,4 @@ pub fn backward(
         derivative,
         &mut gradients.mssa,
     );
-    gradients
 }

@@ -4,6 +4,8 @@
 //! Adjoint, with `g = γ ∘ dx` and bars for means over features:
 //! `dγ = sum_tokens dx ∘ x̂`, `dβ = sum_tokens dx`, `dz = s (g - ḡ - x̂ (g x̂)‾)`.
 
+use rayon::prelude::*;
+
 use super::lanes;
 
 /// Additive constant under the root, as in the official code.
@@ -19,7 +21,7 @@ pub struct Weights<'a> {
 }
 
 /// Derivatives of [`Weights`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gradients {
     /// `dγ`.
     pub gain: Vec<f32>,
@@ -55,14 +57,22 @@ lanes::vectorised! {
     }
 }
 
+/// Tokens per task: sums over tokens are made task by task, so this is part of a result.
+const TASK: usize = 64;
+
 /// # Shapes
 /// z and x (rows, features).
 pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
     let features = weights.gain.len();
-    for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
-        let (mean, s) = moments(z);
-        scale_and_shift(x, z, weights, mean, s);
-    }
+    let tasks = x
+        .par_chunks_mut(TASK * features)
+        .zip(z.par_chunks(TASK * features));
+    tasks.for_each(|(x, z)| {
+        for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
+            let (mean, s) = moments(z);
+            scale_and_shift(x, z, weights, mean, s);
+        }
+    });
 }
 
 /// Adds the adjoint to `dz` and to `gradients`; `z` is the input of [`forward`].
@@ -77,20 +87,50 @@ pub fn backward(
     gradients: &mut Gradients,
 ) {
     let features = weights.gain.len();
-    let mut normalised = vec![0.0; features];
-    let mut g = vec![0.0; features];
-    for ((z, dx), dz) in z
-        .chunks_exact(features)
-        .zip(dx.chunks_exact(features))
-        .zip(dz.chunks_exact_mut(features))
-    {
-        let (mean, s) = moments(z);
-        let token = Token { z, dx, mean, s };
-        token_weights(token, weights.gain, &mut normalised, &mut g, gradients);
-        let inverse = 1.0 / features as f32;
-        let mean_g = lanes::sum(&g) * inverse;
-        let mean_gx = lanes::dot(&g, &normalised) * inverse;
-        token_input(dz, &g, &normalised, s, mean_g, mean_gx);
+    let task = TASK * features;
+    let tasks = dz
+        .par_chunks_mut(task)
+        .zip(z.par_chunks(task))
+        .zip(dx.par_chunks(task));
+    let parts: Vec<Gradients> = tasks
+        .map(|((dz, z), dx)| {
+            let mut part = Gradients::zeros(features);
+            let mut normalised = vec![0.0; features];
+            let mut g = vec![0.0; features];
+            let rows = z.chunks_exact(features).zip(dx.chunks_exact(features));
+            for ((z, dx), dz) in rows.zip(dz.chunks_exact_mut(features)) {
+                let (mean, s) = moments(z);
+                let token = Token { z, dx, mean, s };
+                token_weights(token, weights.gain, &mut normalised, &mut g, &mut part);
+                let inverse = 1.0 / features as f32;
+                let mean_g = lanes::sum(&g) * inverse;
+                let mean_gx = lanes::dot(&g, &normalised) * inverse;
+                token_input(dz, &g, &normalised, s, mean_g, mean_gx);
+            }
+            part
+        })
+        .collect();
+    for part in parts {
+        lanes::add_to(&mut gradients.gain, &part.gain);
+        lanes::add_to(&mut gradients.bias, &part.bias);
+    }
+}
+
+/// Adds the sum over tokens of `g` (rows, features) to `bias`.
+pub fn add_sum_over_tokens(bias: &mut [f32], g: &[f32]) {
+    let features = bias.len();
+    let parts: Vec<Vec<f32>> = g
+        .par_chunks(TASK * features)
+        .map(|task| {
+            let mut sum = vec![0.0; features];
+            for row in task.chunks_exact(features) {
+                lanes::add_to(&mut sum, row);
+            }
+            sum
+        })
+        .collect();
+    for part in parts {
+        lanes::add_to(bias, &part);
     }
 }
 

@@ -10,12 +10,14 @@
 //! `dA = dH_k W_k^T`, `dS = A ∘ (dA - r 1^T)` with `r_i = sum_j A_ij dA_ij`,
 //! `dW_k = A^T dH_k + c (dS + dS^T) W_k`.
 //!
-//! Then `dU = dW^T X`, `dX = dW U`, and `dZ = G + LN'(dX)`. The attention maps are not kept: they
-//! are made again from `W`, which costs one of five small products and saves `K n^2` numbers a
-//! sample.
+//! Then `dU = dW^T X`, `dX = dW U`, and `dZ = G + LN'(dX)`. The attention maps, `K n^2` numbers a
+//! sample, are kept while they are no larger than the layer's other activations, and made again
+//! from `W` where they are.
+
+use rayon::prelude::*;
 
 use super::layer_norm;
-use super::product::{product, Matrix};
+use super::product::{product, shared_product, Matrix};
 use super::{lanes, layer_norm::Weights as Norm};
 
 /// Parameters of the block.
@@ -32,7 +34,7 @@ pub struct Weights<'a> {
 }
 
 /// Derivatives of [`Weights`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Gradients {
     /// Of the LayerNorm.
     pub norm: layer_norm::Gradients,
@@ -40,18 +42,6 @@ pub struct Gradients {
     pub bases: Vec<f32>,
     /// `dO` and `do`.
     pub output: Option<(Vec<f32>, Vec<f32>)>,
-}
-
-impl Gradients {
-    /// All zero.
-    pub fn zeros(weights: &Weights<'_>) -> Self {
-        let zeros = |like: &[f32]| vec![0.0; like.len()];
-        Self {
-            norm: layer_norm::Gradients::zeros(weights.norm.gain.len()),
-            bases: zeros(weights.bases),
-            output: weights.output.map(|(o, bias)| (zeros(o), zeros(bias))),
-        }
-    }
 }
 
 /// What the forward pass makes on the way; the backward pass reads it.
@@ -63,17 +53,25 @@ pub struct Saved {
     pub projection: Vec<f32>,
     /// `H`, (rows, k p).
     pub read: Vec<f32>,
+    /// The attention maps (b, k, n, n), if they were worth keeping.
+    pub maps: Vec<f32>,
+}
+
+/// Whether the maps of a layer are kept for the backward pass: while they take no more room than the
+/// layer's other activations, about ten of width `d`, keeping them is cheaper than making them again.
+fn worth_keeping(tokens: usize, heads: usize, d: usize) -> bool {
+    heads * tokens <= 10 * d
 }
 
 /// `Y` and what led to it.
 ///
 /// # Shapes
-/// z (b n, d); `attention`, if wanted, receives the maps (b, k, n, n).
+/// z (b n, d); `keep_maps` for a backward pass or a look at them.
 pub fn forward(
     z: &[f32],
     tokens: usize,
     weights: &Weights<'_>,
-    attention: Option<&mut Vec<f32>>,
+    keep_maps: Keep,
 ) -> (Vec<f32>, Saved) {
     let d = weights.norm.gain.len();
     let (rows, inner) = (z.len() / d, weights.bases.len() / d);
@@ -82,16 +80,23 @@ pub fn forward(
     let mut projection = vec![0.0; rows * inner];
     let x = Matrix::new(&normalised, rows, d);
     let bases = Matrix::new(weights.bases, inner, d);
-    product(&mut projection, inner, x, bases.t(), 1.0, false);
-    let read = attend(&projection, tokens, inner, weights.heads, attention);
+    shared_product(&mut projection, x, bases.t(), 1.0, false);
+    let heads = weights.heads;
+    let keep = match keep_maps {
+        Keep::Nothing => false,
+        Keep::Cheap => worth_keeping(tokens, heads, d),
+        Keep::All => true,
+    };
+    let mut maps = vec![0.0; if keep { rows * tokens * heads } else { 0 }];
+    let read = attend(&projection, tokens, inner, heads, &mut maps);
     let mut y = z.to_vec();
     match weights.output {
         Some((output, bias)) => {
-            for row in y.chunks_exact_mut(d) {
-                lanes::add_to(row, bias);
-            }
+            y.par_chunks_mut(d)
+                .with_min_len(64)
+                .for_each(|row| lanes::add_to(row, bias));
             let h = Matrix::new(&read, rows, inner);
-            product(&mut y, d, h, Matrix::new(output, d, inner).t(), 1.0, true);
+            shared_product(&mut y, h, Matrix::new(output, d, inner).t(), 1.0, true);
         }
         None => lanes::add_to(&mut y, &read),
     }
@@ -99,34 +104,73 @@ pub fn forward(
         normalised,
         projection,
         read,
+        maps,
     };
     (y, saved)
 }
 
-/// `H`: every head's attention over its own projections.
+/// Which attention maps a forward pass keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// None.
+    Nothing,
+    /// Those that a backward pass had better not make again.
+    Cheap,
+    /// All, to be looked at.
+    All,
+}
+
+/// `H`: every head's attention over its own projections. `maps`, if not empty, receives the maps.
 fn attend(
     projection: &[f32],
     tokens: usize,
     inner: usize,
     heads: usize,
-    mut attention: Option<&mut Vec<f32>>,
+    maps: &mut [f32],
 ) -> Vec<f32> {
     let p = inner / heads;
-    let mut read = vec![0.0; projection.len()];
-    let mut map = vec![0.0; tokens * tokens];
-    let samples = projection.chunks_exact(tokens * inner);
-    for (sample, read) in samples.zip(read.chunks_exact_mut(tokens * inner)) {
-        for head in 0..heads {
-            let w = Matrix::strided(&sample[head * p..], tokens, p, inner);
-            attention_map(w, tokens, p, &mut map);
-            let a = Matrix::new(&map, tokens, tokens);
-            product(&mut read[head * p..], inner, a, w, 1.0, false);
-            if let Some(maps) = attention.as_deref_mut() {
-                maps.extend_from_slice(&map);
+    let one = |task: usize, read: &mut [f32], map: &mut [f32]| {
+        let w = head_of(projection, task, tokens, heads, p);
+        attention_map(w, tokens, p, map);
+        let a = Matrix::new(map, tokens, tokens);
+        product(read, p, a, w, 1.0, false);
+    };
+    // Head by head first, so that tasks write apart from each other.
+    let mut by_head = vec![0.0; projection.len()];
+    let tasks = by_head.par_chunks_mut(tokens * p).enumerate();
+    if maps.is_empty() {
+        let scratch = || vec![0.0; tokens * tokens];
+        tasks.for_each_init(scratch, |map, (task, read)| one(task, read, map));
+    } else {
+        let maps = maps.par_chunks_mut(tokens * tokens);
+        tasks
+            .zip(maps)
+            .for_each(|((task, read), map)| one(task, read, map));
+    }
+    stack_heads(&by_head, tokens, heads, p)
+}
+
+/// `W_k` of task `sample * heads + k`.
+fn head_of(stacked: &[f32], task: usize, tokens: usize, heads: usize, p: usize) -> Matrix<'_> {
+    let (sample, head) = (task / heads, task % heads);
+    let start = sample * tokens * heads * p + head * p;
+    Matrix::strided(&stacked[start..], tokens, p, heads * p)
+}
+
+/// (b, k, n, p) to (b, n, k p).
+fn stack_heads(by_head: &[f32], tokens: usize, heads: usize, p: usize) -> Vec<f32> {
+    let mut stacked = vec![0.0; by_head.len()];
+    let size = tokens * heads * p;
+    let samples = stacked.par_chunks_mut(size).zip(by_head.par_chunks(size));
+    samples.for_each(|(stacked, by_head)| {
+        for (token, row) in stacked.chunks_exact_mut(heads * p).enumerate() {
+            for (head, part) in row.chunks_exact_mut(p).enumerate() {
+                let start = (head * tokens + token) * p;
+                part.copy_from_slice(&by_head[start..start + p]);
             }
         }
-    }
-    read
+    });
+    stacked
 }
 
 /// `A = softmax(p^{-1/2} W_k W_k^T)`.
@@ -154,32 +198,30 @@ pub fn backward(
     let (rows, inner) = (z.len() / d, weights.bases.len() / d);
     let dread = match (weights.output, &mut gradients.output) {
         (Some((output, _)), Some((doutput, dbias))) => {
-            for row in dy.chunks_exact(d) {
-                lanes::add_to(dbias, row);
-            }
+            layer_norm::add_sum_over_tokens(dbias, dy);
             let g = Matrix::new(dy, rows, d);
             let h = Matrix::new(&saved.read, rows, inner);
-            product(doutput, inner, g.t(), h, 1.0, true);
+            shared_product(doutput, g.t(), h, 1.0, true);
             let mut dread = vec![0.0; rows * inner];
             let output = Matrix::new(output, d, inner);
-            product(&mut dread, inner, g, output, 1.0, false);
+            shared_product(&mut dread, g, output, 1.0, false);
             dread
         }
         _ => dy.to_vec(),
     };
-    let dprojection = attend_backward(&saved.projection, &dread, tokens, inner, weights.heads);
+    let dprojection = attend_backward(saved, &dread, tokens, inner, weights.heads);
     let dw = Matrix::new(&dprojection, rows, inner);
     let x = Matrix::new(&saved.normalised, rows, d);
-    product(&mut gradients.bases, d, dw.t(), x, 1.0, true);
+    shared_product(&mut gradients.bases, dw.t(), x, 1.0, true);
     let mut dx = vec![0.0; z.len()];
     let bases = Matrix::new(weights.bases, inner, d);
-    product(&mut dx, d, dw, bases, 1.0, false);
+    shared_product(&mut dx, dw, bases, 1.0, false);
     layer_norm::backward(z, weights.norm, &dx, dy, &mut gradients.norm);
 }
 
 /// `dW` from `dH`.
 fn attend_backward(
-    projection: &[f32],
+    saved: &Saved,
     dread: &[f32],
     tokens: usize,
     inner: usize,
@@ -187,31 +229,48 @@ fn attend_backward(
 ) -> Vec<f32> {
     let p = inner / heads;
     let scale = (p as f32).powf(-0.5);
-    let mut dprojection = vec![0.0; projection.len()];
-    let mut map = vec![0.0; tokens * tokens];
-    let mut dmap = vec![0.0; tokens * tokens];
-    let samples = projection.chunks_exact(tokens * inner);
-    let adjoints = dread.chunks_exact(tokens * inner);
-    let results = dprojection.chunks_exact_mut(tokens * inner);
-    for ((sample, dread), result) in samples.zip(adjoints).zip(results) {
-        for head in 0..heads {
-            let w = Matrix::strided(&sample[head * p..], tokens, p, inner);
-            let dh = Matrix::strided(&dread[head * p..], tokens, p, inner);
-            let dw = &mut result[head * p..];
-            attention_map(w, tokens, p, &mut map);
-            let a = Matrix::new(&map, tokens, tokens);
-            product(dw, inner, a.t(), dh, 1.0, false);
-            product(&mut dmap, tokens, dh, w.t(), 1.0, false);
-            for (a, da) in map.chunks_exact(tokens).zip(dmap.chunks_exact_mut(tokens)) {
-                let r = lanes::dot(a, da);
-                softmax_adjoint(da, a, r);
+    let square = tokens * tokens;
+    let mut by_head = vec![0.0; dread.len()];
+    let scratch = || [vec![0.0; square], vec![0.0; square]];
+    let tasks = by_head.par_chunks_mut(tokens * p).enumerate();
+    tasks.for_each_init(scratch, |[map, dmap], (task, dw)| {
+        let w = head_of(&saved.projection, task, tokens, heads, p);
+        let dh = head_of(dread, task, tokens, heads, p);
+        let map: &[f32] = if saved.maps.is_empty() {
+            attention_map(w, tokens, p, map);
+            map
+        } else {
+            &saved.maps[task * square..(task + 1) * square]
+        };
+        let a = Matrix::new(map, tokens, tokens);
+        product(dw, p, a.t(), dh, 1.0, false);
+        product(dmap, tokens, dh, w.t(), 1.0, false);
+        for (a, da) in map.chunks_exact(tokens).zip(dmap.chunks_exact_mut(tokens)) {
+            let r = lanes::dot(a, da);
+            softmax_adjoint(da, a, r);
+        }
+        // One product with the sum is cheaper than one with each of dS and its transpose.
+        add_transpose(dmap, tokens);
+        let sum = Matrix::new(dmap, tokens, tokens);
+        product(dw, p, sum, w, scale, true);
+    });
+    stack_heads(&by_head, tokens, heads, p)
+}
+
+/// `S <- S + S^T`, in tiles that stay in the cache.
+fn add_transpose(s: &mut [f32], n: usize) {
+    const TILE: usize = 16;
+    for top in (0..n).step_by(TILE) {
+        for left in (0..=top).step_by(TILE) {
+            for i in top..(top + TILE).min(n) {
+                for j in left..(left + TILE).min(i + 1) {
+                    let sum = s[i * n + j] + s[j * n + i];
+                    s[i * n + j] = sum;
+                    s[j * n + i] = sum;
+                }
             }
-            let ds = Matrix::new(&dmap, tokens, tokens);
-            product(dw, inner, ds, w, scale, true);
-            product(dw, inner, ds.t(), w, scale, true);
         }
     }
-    dprojection
 }
 
 lanes::vectorised! {

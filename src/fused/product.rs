@@ -1,5 +1,7 @@
 //! The one wrapper over the `gemm` crate: bounds are checked here, so that no caller needs `unsafe`.
 
+use rayon::prelude::*;
+
 /// A matrix that borrows its numbers: `rows x columns`, with arbitrary non-negative strides.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrix<'a> {
@@ -34,6 +36,15 @@ impl<'a> Matrix<'a> {
             columns: self.rows,
             row_stride: self.column_stride,
             column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// `count` rows from row `start`.
+    fn row_block(self, start: usize, count: usize) -> Self {
+        Self {
+            data: &self.data[start * self.row_stride..],
+            rows: count,
             ..self
         }
     }
@@ -99,6 +110,30 @@ pub fn product(
     }
 }
 
+/// Rows per task below which a product is not worth sharing.
+const SHARED_ROWS: usize = 32;
+
+/// [`product`] with the rows of the result, contiguous, shared out over the threads of the pool this
+/// runs in. Every entry is the same sum in the same order however many there are.
+///
+/// # Panics
+/// As [`product`].
+pub fn shared_product(c: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, alpha: f32, accumulate: bool) {
+    let tasks = rayon::current_num_threads()
+        .min(a.rows / SHARED_ROWS)
+        .max(1);
+    let (rows, columns) = (a.rows.div_ceil(tasks), b.columns);
+    if tasks == 1 {
+        return product(c, columns, a, b, alpha, accumulate);
+    }
+    assert_eq!(c.len(), a.rows * columns, "result of another shape");
+    let blocks = c.par_chunks_mut(rows * columns).enumerate();
+    blocks.for_each(|(index, block)| {
+        let part = a.row_block(index * rows, block.len() / columns);
+        product(block, columns, part, b, alpha, accumulate);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +158,43 @@ mod tests {
                     .map(|i| a[row * stride + i] * b[column * stride + i])
                     .sum();
                 assert!((c[row * n + column] - (1.0 + 2.0 * exact)).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shared_product_is_the_same_to_the_last_bit() {
+        for (m, n, k) in [
+            (197, 384, 384),
+            (100, 64, 197),
+            (384, 384, 1576),
+            (65, 10, 33),
+        ] {
+            let numbers = |count: usize, f: f32| -> Vec<f32> {
+                (0..count).map(|i| (i as f32 * f).sin()).collect()
+            };
+            let (a, b) = (numbers(m * k, 0.37), numbers(n * k, 0.53));
+            for transposed in [false, true] {
+                let left = if transposed {
+                    Matrix::new(&a, k, m).t()
+                } else {
+                    Matrix::new(&a, m, k)
+                };
+                for right in [Matrix::new(&b, n, k).t(), Matrix::new(&b, k, n)] {
+                    let on = |threads: usize| {
+                        let pool = rayon::ThreadPoolBuilder::new()
+                            .num_threads(threads)
+                            .build()
+                            .unwrap();
+                        let mut c = vec![0.25; m * n];
+                        pool.install(|| shared_product(&mut c, left, right, 0.7, true));
+                        c
+                    };
+                    let one = on(1);
+                    for threads in [2, 3, 7] {
+                        assert_eq!(one, on(threads), "{m} {n} {k} on {threads}");
+                    }
+                }
             }
         }
     }

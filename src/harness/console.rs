@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::record::root;
 use crate::data::DataName;
 use crate::error::Result;
-use crate::parallel;
+use crate::{memory, parallel};
 
 /// Flags every experiment takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -93,8 +93,9 @@ pub fn progress(length: usize, what: &str) -> ProgressBar {
     bar
 }
 
-/// Runs a program: prints an error on one line and turns it into the exit code.
+/// Runs a program, with memory kept for reuse: prints an error on one line and turns it into the exit code.
 pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
+    memory::keep_freed();
     match program() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

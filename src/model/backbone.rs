@@ -1,9 +1,12 @@
-//! The layers of a network, by the fastest way the device has: on the CPU in f32 the kernels of
-//! [`crate::fused`] as one operation on dfdx's tape, elsewhere the operations of
-//! [`super::layers`]. The only file that hooks a kernel into the tape.
+//! Embedding and layers of a network, by the fastest way the device has: on the CPU in f32 the kernels of
+//! [`crate::fused`] as one operation each on dfdx's tape, elsewhere the operations of
+//! [`super::embedding`] and [`super::layers`]. The only file that hooks a kernel into the tape.
+
+use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
 
+use super::embedding::Embedding;
 use super::layers::{CrateLayer, LayerNorm, Tokens};
 use super::probe::{Probe, Site};
 use super::Real;
@@ -19,8 +22,20 @@ pub enum Path {
     Composed,
 }
 
-/// A dfdx device that can run a stack of CRATE layers.
+/// A dfdx device that can run an embedding and a stack of CRATE layers.
 pub trait Backbone<E: Real>: Device<E> {
+    /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
+    /// able to ask for their gradient.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn try_embed<T: Tape<E, Self>>(
+        embedding: &Embedding<E, Self>,
+        patches: Tokens<E, Self, T>,
+    ) -> Result<Tokens<E, Self, T>, Self::Err> {
+        embedding.try_forward(patches)
+    }
+
     /// All layers in order.
     ///
     /// # Shapes
@@ -30,6 +45,7 @@ pub trait Backbone<E: Real>: Device<E> {
     /// The device's own.
     fn try_layers<T: Tape<E, Self>>(
         layers: &[CrateLayer<E, Self>],
+        _weights: &KernelWeights,
         z: Tokens<E, Self, T>,
         probe: &mut impl Probe<E>,
     ) -> Result<Tokens<E, Self, T>, Self::Err> {
@@ -55,8 +71,34 @@ pub fn composed_layers<E: Real, D: Device<E>, T: Tape<E, D>>(
 impl Backbone<f64> for Cpu {}
 
 impl Backbone<f32> for Cpu {
+    fn try_embed<T: Tape<f32, Self>>(
+        embedding: &Embedding<f32, Self>,
+        patches: Tokens<f32, Self, T>,
+    ) -> Result<Tokens<f32, Self, T>, CpuError> {
+        let (b, _, _) = *patches.shape();
+        let (n, d) = *embedding.position.shape();
+        let (patches, mut tape) = patches.try_contiguous()?.split_tape();
+        let input = values(&patches);
+        let buffers = EmbeddingBuffers::copy(embedding);
+        let (z, saved) = fused::embedding::forward(&input, &buffers.weights());
+        let result = patches.device().try_tensor_from_vec(z, (b, n, d))?;
+        if T::OWNS_TAPE {
+            let (result, embedding) = (result.clone(), embedding.clone());
+            tape.add_backward_op(move |gradients| {
+                let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+                let mut found = exchange_embedding(gradients, &embedding, Default::default())?;
+                let weights = buffers.weights();
+                fused::embedding::backward(&input, &weights, &saved, &derivative, &mut found);
+                exchange_embedding(gradients, &embedding, found)?;
+                Ok(())
+            });
+        }
+        Ok(result.put_tape(tape))
+    }
+
     fn try_layers<T: Tape<f32, Self>>(
         layers: &[CrateLayer<f32, Self>],
+        weights: &KernelWeights,
         z: Tokens<f32, Self, T>,
         probe: &mut impl Probe<f32>,
     ) -> Result<Tokens<f32, Self, T>, CpuError> {
@@ -64,27 +106,23 @@ impl Backbone<f32> for Cpu {
         let (_, tokens, _) = shape;
         let (z, mut tape) = z.try_contiguous()?.split_tape();
         let device = z.device().clone();
+        let weights = weights.of(layers);
         let mut inputs = vec![values(&z)];
         let mut saved = Vec::new();
-        for (index, layer) in layers.iter().enumerate() {
-            let buffers = Buffers::copy(layer);
+        for (index, (layer, buffers)) in layers.iter().zip(weights.iter()).enumerate() {
             let input = &inputs[inputs.len() - 1];
-            let mut maps = probe.wants(Site::Attention, index).then(Vec::new);
-            let (output, made) =
-                fused::layer::forward(input, tokens, &buffers.weights(), maps.as_mut());
-            show(
-                probe,
-                index,
-                shape,
-                layer.mssa.heads,
-                input,
-                &made,
-                &output,
-                maps,
-            );
+            let keep = if probe.wants(Site::Attention, index) {
+                mssa::Keep::All
+            } else if T::OWNS_TAPE {
+                mssa::Keep::Cheap
+            } else {
+                mssa::Keep::Nothing
+            };
+            let (output, made) = fused::layer::forward(input, tokens, &buffers.weights(), keep);
+            show(probe, index, shape, layer.mssa.heads, input, &made, &output);
             if T::OWNS_TAPE {
                 inputs.push(output);
-                saved.push((buffers, made));
+                saved.push(made);
             } else {
                 inputs = vec![output];
             }
@@ -95,17 +133,18 @@ impl Backbone<f32> for Cpu {
             let (result, layers) = (result.clone(), layers.to_vec());
             tape.add_backward_op(move |gradients| {
                 let mut derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
-                for (index, (buffers, made)) in saved.iter().enumerate().rev() {
-                    let weights = buffers.weights();
-                    let found = fused::layer::backward(
+                for (index, (made, layer)) in saved.iter().zip(&layers).enumerate().rev() {
+                    let mut found = exchange(gradients, layer, fused::layer::Gradients::default())?;
+                    fused::layer::backward(
                         &inputs[index],
                         &inputs[index + 1],
                         tokens,
-                        &weights,
+                        &weights[index].weights(),
                         made,
                         &mut derivative,
+                        &mut found,
                     );
-                    collect(gradients, &layers[index], &found)?;
+                    exchange(gradients, layer, found)?;
                 }
                 add(gradients, &z, &derivative)
             });
@@ -121,7 +160,20 @@ fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
     values
 }
 
-/// A layer's parameters as the kernels read them.
+/// The layers' parameters as the kernels read them, copied out of dfdx's tensors once. Whoever
+/// changes a parameter has to start from [`KernelWeights::default`] again.
+#[derive(Debug, Clone, Default)]
+pub struct KernelWeights(Arc<OnceLock<Arc<Vec<Buffers>>>>);
+
+impl KernelWeights {
+    fn of(&self, layers: &[CrateLayer<f32, Cpu>]) -> Arc<Vec<Buffers>> {
+        let copy = || Arc::new(layers.iter().map(Buffers::copy).collect());
+        self.0.get_or_init(copy).clone()
+    }
+}
+
+/// A layer's parameters.
+#[derive(Debug)]
 struct Buffers {
     norms: [[Vec<f32>; 2]; 2],
     bases: Vec<f32>,
@@ -170,8 +222,44 @@ impl Buffers {
     }
 }
 
+/// The embedding's parameters as the kernels read them.
+struct EmbeddingBuffers {
+    norms: [[Vec<f32>; 2]; 2],
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    class_token: Vec<f32>,
+    position: Vec<f32>,
+}
+
+impl EmbeddingBuffers {
+    fn copy(embedding: &Embedding<f32, Cpu>) -> Self {
+        let norm = |n: &LayerNorm<f32, Cpu>| [values(&n.gain), values(&n.bias)];
+        Self {
+            norms: [norm(&embedding.patch_norm), norm(&embedding.norm)],
+            weight: values(&embedding.linear.weight),
+            bias: values(&embedding.linear.bias),
+            class_token: values(&embedding.class_token),
+            position: values(&embedding.position),
+        }
+    }
+
+    fn weights(&self) -> fused::embedding::Weights<'_> {
+        let norm = |index: usize| layer_norm::Weights {
+            gain: &self.norms[index][0],
+            bias: &self.norms[index][1],
+        };
+        fused::embedding::Weights {
+            patch_norm: norm(0),
+            weight: &self.weight,
+            bias: &self.bias,
+            norm: norm(1),
+            class_token: &self.class_token,
+            position: &self.position,
+        }
+    }
+}
+
 /// Hands the probe what it wants of a layer.
-#[allow(clippy::too_many_arguments)]
 fn show(
     probe: &mut impl Probe<f32>,
     layer: usize,
@@ -180,7 +268,6 @@ fn show(
     input: &[f32],
     made: &fused::layer::Saved,
     output: &[f32],
-    maps: Option<Vec<f32>>,
 ) {
     let inner = made.mssa.projection.len() / (b * n);
     for (site, values, features) in [
@@ -195,28 +282,61 @@ fn show(
             probe.observe(site, layer, &[b, n, features], values.to_vec());
         }
     }
-    if let Some(maps) = maps {
+    if probe.wants(Site::Attention, layer) {
+        let maps = made.mssa.maps.clone();
         probe.observe(Site::Attention, layer, &[b, heads, n, n], maps);
     }
 }
 
-/// Adds a layer's derivatives to dfdx's gradients.
-fn collect(
+/// Puts `held` in place of dfdx's gradients of a layer, and returns those: the kernels add to them
+/// without a copy.
+fn exchange(
     gradients: &mut Gradients<f32, Cpu>,
     layer: &CrateLayer<f32, Cpu>,
-    found: &fused::layer::Gradients,
-) -> Result<(), CpuError> {
-    let (mssa, ista) = (&found.mssa, &found.ista);
-    add(gradients, &layer.norm1.gain, &mssa.norm.gain)?;
-    add(gradients, &layer.norm1.bias, &mssa.norm.bias)?;
-    add(gradients, &layer.mssa.subspace_bases, &mssa.bases)?;
-    if let (Some(output), Some((weight, bias))) = (&layer.mssa.output, &mssa.output) {
-        add(gradients, &output.weight, weight)?;
-        add(gradients, &output.bias, bias)?;
+    mut held: fused::layer::Gradients,
+) -> Result<fused::layer::Gradients, CpuError> {
+    let (mssa, ista) = (&mut held.mssa, &mut held.ista);
+    swap(gradients, &layer.norm1.gain, &mut mssa.norm.gain)?;
+    swap(gradients, &layer.norm1.bias, &mut mssa.norm.bias)?;
+    swap(gradients, &layer.mssa.subspace_bases, &mut mssa.bases)?;
+    if let Some(output) = &layer.mssa.output {
+        let (weight, bias) = mssa.output.get_or_insert_default();
+        swap(gradients, &output.weight, weight)?;
+        swap(gradients, &output.bias, bias)?;
     }
-    add(gradients, &layer.norm2.gain, &ista.norm.gain)?;
-    add(gradients, &layer.norm2.bias, &ista.norm.bias)?;
-    add(gradients, &layer.ista.dictionary, &ista.dictionary)
+    swap(gradients, &layer.norm2.gain, &mut ista.norm.gain)?;
+    swap(gradients, &layer.norm2.bias, &mut ista.norm.bias)?;
+    swap(gradients, &layer.ista.dictionary, &mut ista.dictionary)?;
+    Ok(held)
+}
+
+/// The same for the embedding.
+fn exchange_embedding(
+    gradients: &mut Gradients<f32, Cpu>,
+    embedding: &Embedding<f32, Cpu>,
+    mut held: fused::embedding::Gradients,
+) -> Result<fused::embedding::Gradients, CpuError> {
+    let Embedding {
+        patch_norm, norm, ..
+    } = embedding;
+    swap(gradients, &patch_norm.gain, &mut held.patch_norm.gain)?;
+    swap(gradients, &patch_norm.bias, &mut held.patch_norm.bias)?;
+    swap(gradients, &embedding.linear.weight, &mut held.weight)?;
+    swap(gradients, &embedding.linear.bias, &mut held.bias)?;
+    swap(gradients, &norm.gain, &mut held.norm.gain)?;
+    swap(gradients, &norm.bias, &mut held.norm.bias)?;
+    swap(gradients, &embedding.class_token, &mut held.class_token)?;
+    swap(gradients, &embedding.position, &mut held.position)?;
+    Ok(held)
+}
+
+fn swap<S: Shape>(
+    gradients: &mut Gradients<f32, Cpu>,
+    tensor: &Tensor<S, f32, Cpu>,
+    held: &mut Vec<f32>,
+) -> Result<(), CpuError> {
+    std::mem::swap(&mut **gradients.get_or_alloc_mut(tensor)?, held);
+    Ok(())
 }
 
 fn add<S: Shape>(

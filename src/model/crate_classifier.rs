@@ -5,15 +5,17 @@
 
 use dfdx::prelude::*;
 
-use super::backbone::{composed_layers, Backbone, Path};
+use super::backbone::{composed_layers, Backbone, KernelWeights, Path};
 use super::config::{CrateConfig, Pool};
-use super::layers::{blank_layer, blank_linear, CrateLayer, LayerNorm, Linear, Matrix, Vector};
+use super::embedding::Embedding;
+use super::layers::{blank_layer, blank_linear, CrateLayer, LayerNorm, Linear};
 use super::parameters::{
     visit, visit_linear, visit_norm, Collect, Init, Initialise, Restore, Values, Visitor,
 };
 use super::probe::{NoProbe, Probe};
 use super::Real;
 use crate::error::{Error, Result};
+use crate::parallel;
 
 /// Logits of a batch, shape (b, classes).
 pub type Logits<E, D, T = NoneTape> = Tensor<(usize, usize), E, D, T>;
@@ -24,14 +26,9 @@ pub struct CrateClassifier<E: Dtype, D: Device<E>> {
     config: CrateConfig,
     path: Path,
     device: D,
-    patch_norm: LayerNorm<E, D>,
-    patch_embedding: Linear<E, D>,
-    embedding_norm: LayerNorm<E, D>,
-    /// Shape (n, d), class token first.
-    position: Matrix<E, D>,
-    /// Shape (d,).
-    class_token: Vector<E, D>,
+    embedding: Embedding<E, D>,
     layers: Vec<CrateLayer<E, D>>,
+    kernel_weights: KernelWeights,
     head_norm: LayerNorm<E, D>,
     head: Linear<E, D>,
 }
@@ -59,14 +56,11 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
             config,
             path: Path::Fastest,
             device: device.clone(),
-            patch_norm: LayerNorm::identity(device, config.patch_width())?,
-            patch_embedding: blank_linear(device, config.patch_width(), d)?,
-            embedding_norm: LayerNorm::identity(device, d)?,
-            position: device.try_zeros_like(&(config.tokens(), d))?,
-            class_token: device.try_zeros_like(&(d,))?,
+            embedding: Embedding::blank(device, &config)?,
             layers: (0..config.depth)
                 .map(|_| blank_layer(device, &config))
                 .collect::<std::result::Result<_, _>>()?,
+            kernel_weights: KernelWeights::default(),
             head_norm: LayerNorm::identity(device, d)?,
             head: blank_linear(device, d, config.classes)?,
         })
@@ -98,24 +92,30 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     /// # Errors
     /// The visitor's own.
     pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
+        // A visitor may change what it visits.
+        self.kernel_weights = KernelWeights::default();
         let (d, tokens) = (self.config.d, self.config.tokens());
         visit(
             visitor,
             "pos_embedding".into(),
             &[1, tokens, d],
             Init::Normal,
-            &mut self.position,
+            &mut self.embedding.position,
         )?;
         visit(
             visitor,
             "cls_token".into(),
             &[1, 1, d],
             Init::Normal,
-            &mut self.class_token,
+            &mut self.embedding.class_token,
         )?;
-        visit_norm(visitor, "to_patch_embedding.1", &mut self.patch_norm)?;
-        visit_linear(visitor, "to_patch_embedding.2", &mut self.patch_embedding)?;
-        visit_norm(visitor, "to_patch_embedding.3", &mut self.embedding_norm)?;
+        visit_norm(
+            visitor,
+            "to_patch_embedding.1",
+            &mut self.embedding.patch_norm,
+        )?;
+        visit_linear(visitor, "to_patch_embedding.2", &mut self.embedding.linear)?;
+        visit_norm(visitor, "to_patch_embedding.3", &mut self.embedding.norm)?;
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let prefix = format!("transformer.layers.{index}");
             visit_norm(visitor, &format!("{prefix}.0.norm"), &mut layer.norm1)?;
@@ -168,6 +168,30 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
     pub fn forward(&self, images: &[E]) -> Result<Vec<E>> {
         self.forward_probed(images, &mut NoProbe)
+    }
+
+    /// [`CrateClassifier::forward`] with the images spread over threads; the logits do not depend on
+    /// their number.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_on(&self, images: &[E], threads: usize) -> Result<Vec<E>>
+    where
+        Self: Sync,
+    {
+        let [height, width] = self.config.image_size;
+        let image = self.config.channels * height * width;
+        // Whole rounds of one image per thread; what is left over is shared out inside the kernels.
+        let count = images.len() / image;
+        let rounds = count - count % threads.max(1);
+        let (whole, rest) = images.split_at(rounds * image);
+        let pieces: Vec<&[E]> = whole.chunks(image).collect();
+        let mut logits =
+            parallel::map(pieces.len(), threads, |piece| self.forward(pieces[piece]))?.concat();
+        if !rest.is_empty() || rounds == 0 {
+            logits.extend(parallel::within(threads, || self.forward(rest))??);
+        }
+        Ok(logits)
     }
 
     /// [`CrateClassifier::forward`] with a look at the intermediates.
@@ -232,23 +256,14 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     ) -> std::result::Result<Logits<E, D, T>, D::Err> {
         let (b, _, _) = *patches.shape();
         let d = self.config.d;
-        let x = self.patch_norm.try_forward(patches)?;
-        let x = self.patch_embedding.try_forward(x)?;
-        let x = self.embedding_norm.try_forward(x)?;
-        let class_token = self
-            .class_token
-            .retaped::<T>()
-            .try_broadcast_like::<_, Axes2<0, 1>>(&(b, 1, d))?;
-        let x = (class_token, x).try_concat_along(Axis::<1>)?;
-        let shape = *x.shape();
-        let position = self
-            .position
-            .retaped::<T>()
-            .try_broadcast_like::<_, Axis<0>>(&shape)?;
-        let z = x.try_add(position)?;
         let z = match self.path {
-            Path::Fastest => D::try_layers(&self.layers, z, probe)?,
-            Path::Composed => composed_layers(&self.layers, z, probe)?,
+            Path::Fastest => {
+                let z = D::try_embed(&self.embedding, patches)?;
+                D::try_layers(&self.layers, &self.kernel_weights, z, probe)?
+            }
+            Path::Composed => {
+                composed_layers(&self.layers, self.embedding.try_forward(patches)?, probe)?
+            }
         };
         let pooled = match self.config.pool {
             Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,

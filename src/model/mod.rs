@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`config`] | sizes, constants and presets of a CRATE classifier |
 //! | [`layers`] | LayerNorm, linear map, MSSA and ISTA composed of dfdx operations |
-//! | [`backbone`] | the layers of a network, by the fastest way the device has |
+//! | [`embedding`] | patches to tokens |
+//! | [`backbone`] | embedding and layers, by the fastest way the device has |
 //! | [`crate_classifier`] | the classifier: embedding, layers, head |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | safetensors files with the official parameter names |
@@ -17,6 +18,7 @@ pub mod backbone;
 pub mod checkpoint;
 pub mod config;
 pub mod crate_classifier;
+pub mod embedding;
 pub mod layers;
 pub mod parameters;
 pub mod probe;

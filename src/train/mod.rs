@@ -28,6 +28,9 @@ use optimiser::{gradients_of, AdamW};
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
 const SHARD: usize = 16;
 
+/// Numbers in the tokens of a shard up to which shards run side by side.
+const SMALL_SHARD: usize = 1 << 18;
+
 /// Images per piece of an evaluation.
 const EVALUATION_PIECE: usize = 50;
 
@@ -173,7 +176,7 @@ pub fn train(
                 return Err(Error::Diverged { step, loss });
             }
             let rate = recipe.learning_rate_at(step, steps);
-            optimiser.step(network, &gradients, rate)?;
+            optimiser.step(network, gradients, rate)?;
             total += loss * batch.len() as f64;
             observer.step(step + 1, steps, loss);
         }
@@ -209,32 +212,69 @@ fn batch_gradients(
     epoch: usize,
     run: &Run<'_>,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
-    let shards: Vec<&[usize]> = batch.chunks(SHARD).collect();
-    let parts = parallel::map(shards.len(), run.threads, |index| {
-        let shard = shards[index];
-        let mut input = Vec::new();
-        for &image in shard {
-            let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
-            let changed = recipe.augmentation.apply(images, image, &mut rng);
-            images.normalise_into(&changed, &mut input);
-        }
-        let weight = shard.len() as f64 / batch.len() as f64;
-        let labels: Vec<usize> = shard.iter().map(|&image| images.labels[image]).collect();
-        shard_gradients(network, &input, &labels, recipe.label_smoothing, weight)
-    })?;
-    let mut parts = parts.into_iter();
-    let Some((mut loss, mut sum)) = parts.next() else {
-        return Ok((0.0, Vec::new()));
+    let labels: Vec<usize> = batch.iter().map(|&image| images.labels[image]).collect();
+    gradients(
+        network,
+        &labels,
+        recipe.label_smoothing,
+        run.threads,
+        |piece| {
+            let mut input = Vec::new();
+            for &image in &batch[piece] {
+                let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
+                let changed = recipe.augmentation.apply(images, image, &mut rng);
+                images.normalise_into(&changed, &mut input);
+            }
+            input
+        },
+    )
+}
+
+/// Mean smoothed cross-entropy of a batch and its gradient by parameter. `input` makes the images
+/// (b, channels, height, width), normalised, of a range of the batch.
+///
+/// # Errors
+/// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
+pub fn gradients(
+    network: &CrateClassifier<f32, Cpu>,
+    labels: &[usize],
+    smoothing: f64,
+    threads: usize,
+    input: impl Fn(std::ops::Range<usize>) -> Vec<f32> + Sync,
+) -> Result<(f64, Vec<Vec<f32>>)> {
+    let shards = labels.len().div_ceil(SHARD);
+    let shard = |index: usize| {
+        let range = index * SHARD..((index + 1) * SHARD).min(labels.len());
+        let weight = range.len() as f64 / labels.len() as f64;
+        let labels = &labels[range.clone()];
+        shard_gradients(network, &input(range), labels, smoothing, weight)
     };
-    for (part_loss, part) in parts {
-        loss += part_loss;
-        for (total, gradient) in sum.iter_mut().zip(part) {
-            for (t, g) in total.iter_mut().zip(gradient) {
-                *t += g;
+    let mut sum: Option<(f64, Vec<Vec<f32>>)> = None;
+    let mut add = |(loss, part): (f64, Vec<Vec<f32>>)| match &mut sum {
+        None => sum = Some((loss, part)),
+        Some((total_loss, total)) => {
+            *total_loss += loss;
+            for (total, gradient) in total.iter_mut().zip(part) {
+                for (t, g) in total.iter_mut().zip(gradient) {
+                    *t += g;
+                }
             }
         }
+    };
+    // Small shards side by side; large ones one after the other, each shared out by its kernels,
+    // so that no more than one is in memory. The sums are the same either way.
+    let config = network.config();
+    let side_by_side = shards >= threads && config.tokens() * config.d * SHARD <= SMALL_SHARD;
+    if side_by_side {
+        parallel::map(shards, threads, shard)?
+            .into_iter()
+            .for_each(add);
+    } else {
+        for index in 0..shards {
+            add(parallel::within(threads, || shard(index))??);
+        }
     }
-    Ok((loss, sum))
+    Ok(sum.unwrap_or_default())
 }
 
 /// `weight` times the mean smoothed cross-entropy of a shard, and its gradient by parameter.

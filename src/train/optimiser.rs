@@ -37,7 +37,7 @@ impl AdamW {
     pub fn step(
         &mut self,
         network: &mut CrateClassifier<f32, Cpu>,
-        gradients: &[Vec<f32>],
+        gradients: Vec<Vec<f32>>,
         learning_rate: f64,
     ) -> Result<()> {
         self.steps += 1;
@@ -52,7 +52,7 @@ impl AdamW {
             steps: self.steps,
             moments: &mut self.moments,
             gradient: Gradients::leaky(),
-            gradients: gradients.iter(),
+            gradients: gradients.into_iter(),
         })
     }
 
@@ -97,7 +97,7 @@ struct Update<'a> {
     steps: i32,
     moments: &'a mut [Gradients<f32, Cpu>; 2],
     gradient: Gradients<f32, Cpu>,
-    gradients: std::slice::Iter<'a, Vec<f32>>,
+    gradients: std::vec::IntoIter<Vec<f32>>,
 }
 
 impl Visitor<f32, Cpu> for Update<'_> {
@@ -106,7 +106,13 @@ impl Visitor<f32, Cpu> for Update<'_> {
         parameter: &Parameter,
         tensor: &mut Tensor<S, f32, Cpu>,
     ) -> Result<()> {
-        fill(&mut self.gradient, self.gradients.next(), parameter, tensor)?;
+        let found = self.gradients.next().unwrap_or_default();
+        let slot = self.gradient.get_or_alloc_mut(tensor);
+        let slot = slot.map_err(Error::device)?;
+        if found.len() != slot.len() {
+            return Err(unfit(parameter, slot.len(), found.len()));
+        }
+        **slot = found;
         let [first, second] = &mut *self.moments;
         let first = first.get_or_alloc_mut(tensor).map_err(Error::device)?;
         let second = second.get_or_alloc_mut(tensor).map_err(Error::device)?;
@@ -158,13 +164,17 @@ fn fill<S: Shape>(
             storage.copy_from_slice(values);
             Ok(())
         }
-        other => Err(Error::shape(
-            &parameter.name,
-            format!("{} numbers", storage.len()),
-            format!("{} numbers", other.map_or(0, Vec::len)),
-            "use the state of a network of the same sizes",
-        )),
+        other => Err(unfit(parameter, storage.len(), other.map_or(0, Vec::len))),
     }
+}
+
+fn unfit(parameter: &Parameter, wanted: usize, found: usize) -> Error {
+    Error::shape(
+        &parameter.name,
+        format!("{wanted} numbers"),
+        format!("{found} numbers"),
+        "use the state of a network of the same sizes",
+    )
 }
 
 /// The gradient of every parameter, in the order of the network.
@@ -173,12 +183,26 @@ fn fill<S: Shape>(
 /// [`Error::Device`].
 pub fn gradients_of(
     network: &CrateClassifier<f32, Cpu>,
-    mut gradients: Gradients<f32, Cpu>,
+    gradients: Gradients<f32, Cpu>,
 ) -> Result<Vec<Vec<f32>>> {
-    let mut copies = Vec::new();
-    network.clone().visit_parameters(&mut Copy {
-        from: &mut gradients,
-        to: &mut copies,
-    })?;
-    Ok(copies)
+    let mut take = Take {
+        from: gradients,
+        to: Vec::new(),
+    };
+    network.clone().visit_parameters(&mut take)?;
+    Ok(take.to)
+}
+
+/// Moves every gradient out, without a copy.
+struct Take {
+    from: Gradients<f32, Cpu>,
+    to: Vec<Vec<f32>>,
+}
+
+impl Visitor<f32, Cpu> for Take {
+    fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, Cpu>) -> Result<()> {
+        let slot = self.from.get_or_alloc_mut(tensor).map_err(Error::device)?;
+        self.to.push(std::mem::take(&mut **slot));
+        Ok(())
+    }
 }

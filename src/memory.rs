@@ -1,0 +1,24 @@
+//! Memory of the size of a layer's activations is asked for and given back at every layer and step.
+//! Left to itself the C library returns it to the kernel each time and faults every page in again:
+//! 40 % of a training step of CRATE-Base on one image.
+
+/// Tells the C library to keep what is freed. Does nothing where that is not glibc.
+pub fn keep_freed() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        use std::ffi::c_int;
+        extern "C" {
+            fn mallopt(parameter: c_int, value: c_int) -> c_int;
+        }
+        /// glibc's malloc.h; the value is the most it takes.
+        const TRIM_THRESHOLD: c_int = -1;
+        const MMAP_THRESHOLD: c_int = -3;
+        const LARGEST: c_int = 32 << 20;
+        // SAFETY: glibc exports this function with this signature (malloc.h); it takes any values,
+        // says no by its result, and is safe to call while other threads allocate.
+        unsafe {
+            mallopt(MMAP_THRESHOLD, LARGEST);
+            mallopt(TRIM_THRESHOLD, c_int::MAX);
+        }
+    }
+}
