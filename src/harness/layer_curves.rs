@@ -185,7 +185,7 @@ impl LayerCurves {
     /// Writes one row per network, split, layer and quantity.
     ///
     /// # Errors
-    /// [`Error::Io`] naming `path`.
+    /// [`crate::Error::Io`] naming `path`.
     pub fn write_csv(&self, path: &Path) -> Result<()> {
         #[derive(Serialize)]
         struct Row {
