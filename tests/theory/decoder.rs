@@ -45,6 +45,34 @@ proptest! {
         prop_assert!(norm((&minus - &plus).view()) > 0.0);
     }
 
+    /// A single token attends to itself alone, whatever the scores: the decoder then *takes away*
+    /// `O U^T LN2(D LN1(z)) + o`, written out here without the attention operator.
+    #[test]
+    fn c_mae_08_the_decoder_takes_away_what_attention_reads(seed in any::<u64>(), heads in HEADS, p in WIDTHS, d in 2usize..12) {
+        let z = gaussian(seed, "z", d, 1);
+        let layer = parameters(seed, heads, p, d);
+        let (read, next) = decoder_layer(z.view(), &layer);
+        let standardised = |v: &Array2<f64>, (gain, bias): &(Array1<f64>, Array1<f64>)| {
+            let mean = v.sum() / d as f64;
+            let variance = v.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / d as f64;
+            Array1::from_iter(v.iter().zip(gain).zip(bias).map(|((v, g), b)| g * (v - mean) / (variance + 1e-5).sqrt() + b))
+        };
+        let token = standardised(&read, &layer.norm2);
+        prop_assert!(layer.output.is_some(), "several heads project their output");
+        if let Some((weight, bias)) = &layer.output {
+            let mut taken = bias.clone();
+            for (k, basis) in layer.bases.iter().enumerate() {
+                for a in 0..p {
+                    taken.scaled_add(basis.column(a).dot(&token), &weight.column(k * p + a));
+                }
+            }
+            let expected = &read.column(0) - &taken;
+            let size = norm(read.view()) + norm(weight.view()) * heads as f64 * norm(token.view().insert_axis(Axis(1))) * d as f64;
+            prop_assert!(norm((&next.column(0) - &expected).insert_axis(Axis(1)).view()) <= 1e-14 * (d + heads * p) as f64 * size);
+            prop_assert!(norm(taken.view().insert_axis(Axis(1))) > 1e-9 * size, "there is something to take away");
+        }
+    }
+
     /// The decoder's first half is linear in the normalised tokens; with a rotation for `D` it keeps
     /// their length, and its transpose brings them back.
     #[test]
