@@ -62,13 +62,14 @@ pub fn map<T: Send>(
     finished.collect()
 }
 
-/// Runs `work` in a rayon pool of `threads` threads, for work that shares itself out.
+/// Runs `work` on a thread of a rayon pool of `threads` threads, for work that shares itself out:
+/// on a thread from outside, every piece that is shared would have to wake the pool and be waited for.
 ///
 /// # Errors
 /// [`Error::Device`] if no thread can start.
 pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     if threads == rayon::current_num_threads() {
-        return Ok(work());
+        return Ok(rayon::scope(|_| work()));
     }
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

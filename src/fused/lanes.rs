@@ -86,6 +86,15 @@ vectorised! {
 }
 
 vectorised! {
+    /// `sum <- a + b`.
+    pub fn sum_into(sum: &mut [f32], a: &[f32], b: &[f32]) {
+        for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
+            *sum = a + b;
+        }
+    }
+}
+
+vectorised! {
     /// `row <- softmax(scale row)`: `exp(scale (x - max x)) / sum`, for rows of any size. A NaN
     /// anywhere makes the whole row NaN.
     pub fn softmax(row: &mut [f32], scale: f32) {

@@ -17,7 +17,7 @@
 use rayon::prelude::*;
 
 use super::layer_norm;
-use super::product::{product, shared_product, Matrix};
+use super::product::{add_transpose, product, shared_product, Matrix};
 use super::{lanes, layer_norm::Weights as Norm};
 
 /// Parameters of the block.
@@ -255,22 +255,6 @@ fn attend_backward(
         product(dw, p, sum, w, scale, true);
     });
     stack_heads(&by_head, tokens, heads, p)
-}
-
-/// `S <- S + S^T`, in tiles that stay in the cache.
-fn add_transpose(s: &mut [f32], n: usize) {
-    const TILE: usize = 16;
-    for top in (0..n).step_by(TILE) {
-        for left in (0..=top).step_by(TILE) {
-            for i in top..(top + TILE).min(n) {
-                for j in left..(left + TILE).min(i + 1) {
-                    let sum = s[i * n + j] + s[j * n + i];
-                    s[i * n + j] = sum;
-                    s[j * n + i] = sum;
-                }
-            }
-        }
-    }
 }
 
 lanes::vectorised! {

@@ -29,6 +29,11 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Rows.
+    pub fn rows(self) -> usize {
+        self.rows
+    }
+
     /// The transpose, without copying.
     pub fn t(self) -> Self {
         Self {
@@ -132,6 +137,22 @@ pub fn shared_product(c: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, alpha: f32, a
         let part = a.row_block(index * rows, block.len() / columns);
         product(block, columns, part, b, alpha, accumulate);
     });
+}
+
+/// `S <- S + S^T` of an `n x n` matrix, in tiles that stay in the cache.
+pub fn add_transpose(s: &mut [f32], n: usize) {
+    const TILE: usize = 16;
+    for top in (0..n).step_by(TILE) {
+        for left in (0..=top).step_by(TILE) {
+            for i in top..(top + TILE).min(n) {
+                for j in left..(left + TILE).min(i + 1) {
+                    let sum = s[i * n + j] + s[j * n + i];
+                    s[i * n + j] = sum;
+                    s[j * n + i] = sum;
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

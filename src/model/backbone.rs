@@ -103,7 +103,9 @@ impl Backbone<f32> for Cpu {
         probe: &mut impl Probe<f32>,
     ) -> Result<Tokens<f32, Self, T>, CpuError> {
         let shape = *z.shape();
-        let (_, tokens, _) = shape;
+        let (b, tokens, d) = shape;
+        // Without a tape the weights stay, and folding them is paid once for all batches.
+        let fold = !T::OWNS_TAPE || b * tokens >= d;
         let (z, mut tape) = z.try_contiguous()?.split_tape();
         let device = z.device().clone();
         let weights = weights.of(layers);
@@ -118,7 +120,7 @@ impl Backbone<f32> for Cpu {
             } else {
                 mssa::Keep::Nothing
             };
-            let (output, made) = fused::layer::forward(input, tokens, &buffers.weights(), keep);
+            let (output, made) = fused::layer::forward(input, tokens, &buffers.weights(fold), keep);
             show(probe, index, shape, layer.mssa.heads, input, &made, &output);
             if T::OWNS_TAPE {
                 inputs.push(output);
@@ -139,7 +141,7 @@ impl Backbone<f32> for Cpu {
                         &inputs[index],
                         &inputs[index + 1],
                         tokens,
-                        &weights[index].weights(),
+                        &weights[index].weights(fold),
                         made,
                         &mut derivative,
                         &mut found,
@@ -180,6 +182,7 @@ struct Buffers {
     output: Option<(Vec<f32>, Vec<f32>)>,
     heads: usize,
     dictionary: Vec<f32>,
+    folded: OnceLock<Vec<f32>>,
     step_size: f64,
     lambda: f64,
 }
@@ -194,12 +197,24 @@ impl Buffers {
             output: output.map(|o| (values(&o.weight), values(&o.bias))),
             heads: layer.mssa.heads,
             dictionary: values(&layer.ista.dictionary),
+            folded: OnceLock::new(),
             step_size: layer.ista.step_size,
             lambda: layer.ista.lambda,
         }
     }
 
-    fn weights(&self) -> fused::layer::Weights<'_> {
+    /// `B` of the folded ISTA step. Made outside the cell: the product shares itself out, and a thread
+    /// that waits for it may take up work that wants the same cell.
+    fn folded(&self) -> &[f32] {
+        if let Some(folded) = self.folded.get() {
+            return folded;
+        }
+        let d = self.norms[1][0].len();
+        let folded = ista::fold(&self.dictionary, d, self.step_size as f32);
+        self.folded.get_or_init(|| folded)
+    }
+
+    fn weights(&self, fold: bool) -> fused::layer::Weights<'_> {
         let norm = |index: usize| layer_norm::Weights {
             gain: &self.norms[index][0],
             bias: &self.norms[index][1],
@@ -215,6 +230,7 @@ impl Buffers {
             ista: ista::Weights {
                 norm: norm(1),
                 dictionary: &self.dictionary,
+                folded: fold.then(|| self.folded()),
                 step_size: self.step_size as f32,
                 threshold: (self.step_size * self.lambda) as f32,
             },
