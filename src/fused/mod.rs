@@ -9,6 +9,7 @@
 //! | [`embedding`] | patches to tokens, and its adjoint |
 //! | [`mssa`] | `Y = Z + MSSA(LN(Z))` and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
+//! | [`optimiser`] | AdamW and Lion, element by element |
 //! | [`layer`] | both blocks, and what the backward pass keeps |
 //!
 //! # Contract
@@ -26,4 +27,5 @@ pub mod lanes;
 pub mod layer;
 pub mod layer_norm;
 pub mod mssa;
+pub mod optimiser;
 pub mod product;

@@ -5,6 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
+use rayon::prelude::*;
 
 use super::embedding::Embedding;
 use super::layers::{CrateLayer, LayerNorm, Tokens};
@@ -169,8 +170,12 @@ pub struct KernelWeights(Arc<OnceLock<Arc<Vec<Buffers>>>>);
 
 impl KernelWeights {
     fn of(&self, layers: &[CrateLayer<f32, Cpu>]) -> Arc<Vec<Buffers>> {
-        let copy = || Arc::new(layers.iter().map(Buffers::copy).collect());
-        self.0.get_or_init(copy).clone()
+        if let Some(weights) = self.0.get() {
+            return weights.clone();
+        }
+        // Outside the cell: see `Buffers::folded`.
+        let weights = Arc::new(layers.par_iter().map(Buffers::copy).collect());
+        self.0.get_or_init(|| weights).clone()
     }
 }
 

@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | [`augment`] | random shift and flip |
-//! | [`optimiser`] | AdamW over the parameters of a network |
+//! | [`optimiser`] | AdamW and Lion over the parameters of a network |
 //! | [`state`] | what a run needs to go on after an interruption |
 
 pub mod augment;
@@ -23,7 +23,7 @@ use crate::model::probe::NoProbe;
 use crate::model::CrateClassifier;
 use crate::{parallel, seed};
 use augment::Augmentation;
-use optimiser::{gradients_of, AdamW};
+use optimiser::{gradients_of, Method, Optimiser};
 
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
 const SHARD: usize = 16;
@@ -162,7 +162,7 @@ pub fn train(
     check_fit(network, images)?;
     let steps_per_epoch = images.len().div_ceil(recipe.batch);
     let steps = steps_per_epoch * recipe.epochs;
-    let mut optimiser = AdamW::new(recipe.weight_decay);
+    let mut optimiser = Optimiser::new(Method::AdamW, recipe.weight_decay);
     let identity = state::identity(network, images, held_out, recipe, run.seed);
     let mut epochs = state::restore(run.state_file, &identity, network, &mut optimiser)?;
     for epoch in epochs.len()..recipe.epochs {
@@ -176,7 +176,7 @@ pub fn train(
                 return Err(Error::Diverged { step, loss });
             }
             let rate = recipe.learning_rate_at(step, steps);
-            optimiser.step(network, gradients, rate)?;
+            parallel::within(run.threads, || optimiser.step(network, &gradients, rate))??;
             total += loss * batch.len() as f64;
             observer.step(step + 1, steps, loss);
         }
@@ -187,7 +187,7 @@ pub fn train(
         };
         observer.epoch(&record);
         epochs.push(record);
-        state::save(run.state_file, &identity, network, &mut optimiser, &epochs)?;
+        state::save(run.state_file, &identity, network, &optimiser, &epochs)?;
     }
     Ok(epochs)
 }

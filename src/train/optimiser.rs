@@ -1,27 +1,54 @@
-//! AdamW over the parameters of a network: dfdx's update rule, walked over run-time shapes.
+//! AdamW and Lion over the parameters of a network.
 
+use clap::ValueEnum;
 use dfdx::prelude::*;
-use dfdx::tensor_ops::AdamConfig;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::fused;
 use crate::model::parameters::{Parameter, Visitor};
 use crate::model::CrateClassifier;
 
-/// AdamW with PyTorch's constants: betas 0.9 and 0.999, epsilon 1e-8.
-#[derive(Debug)]
-pub struct AdamW {
-    weight_decay: f64,
-    steps: i32,
-    moments: [Gradients<f32, Cpu>; 2],
+/// The rule of the updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub enum Method {
+    /// With PyTorch's constants: betas 0.9 and 0.999, epsilon 1e-8.
+    #[default]
+    AdamW,
+    /// With betas 0.9 and 0.99.
+    Lion,
 }
 
-impl AdamW {
+impl Method {
+    /// Numbers that it keeps for each of a parameter.
+    fn moments(self) -> usize {
+        match self {
+            Self::AdamW => 2,
+            Self::Lion => 1,
+        }
+    }
+}
+
+/// An optimiser and its state.
+#[derive(Debug)]
+pub struct Optimiser {
+    method: Method,
+    weight_decay: f64,
+    steps: i32,
+    /// By moment, then by parameter in the order of the network; empty before the first step.
+    moments: Vec<Vec<Vec<f32>>>,
+}
+
+impl Optimiser {
     /// No steps taken yet.
-    pub fn new(weight_decay: f64) -> Self {
+    pub fn new(method: Method, weight_decay: f64) -> Self {
         Self {
+            method,
             weight_decay,
             steps: 0,
-            moments: [Gradients::leaky(), Gradients::leaky()],
+            moments: vec![Vec::new(); method.moments()],
         }
     }
 
@@ -30,74 +57,48 @@ impl AdamW {
         self.steps
     }
 
-    /// One step along `gradients`, which stand in the order of the network's parameters.
+    /// One step along `gradients`, which stand in the order of the network's parameters. The work is
+    /// shared out over the rayon pool it is called in.
     ///
     /// # Errors
-    /// [`Error::Device`].
+    /// [`Error::Shape`] if the gradients or the state are those of another network.
     pub fn step(
         &mut self,
         network: &mut CrateClassifier<f32, Cpu>,
-        gradients: Vec<Vec<f32>>,
+        gradients: &[Vec<f32>],
         learning_rate: f64,
     ) -> Result<()> {
+        if self.steps == 0 {
+            for moment in &mut self.moments {
+                *moment = gradients.iter().map(|g| vec![0.0; g.len()]).collect();
+            }
+        }
         self.steps += 1;
-        let config = AdamConfig {
-            lr: learning_rate,
-            betas: [0.9, 0.999],
-            eps: 1e-8,
-            weight_decay: Some(WeightDecay::Decoupled(self.weight_decay)),
-        };
         network.visit_parameters(&mut Update {
-            config,
-            steps: self.steps,
-            moments: &mut self.moments,
-            gradient: Gradients::leaky(),
-            gradients: gradients.into_iter(),
+            optimiser: self,
+            learning_rate,
+            gradients,
+            index: 0,
         })
     }
 
-    /// Both moments of every parameter, in the order of the network.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn moments(&mut self, network: &CrateClassifier<f32, Cpu>) -> Result<[Vec<Vec<f32>>; 2]> {
-        let mut copies = [Vec::new(), Vec::new()];
-        for (moment, copy) in self.moments.iter_mut().zip(&mut copies) {
-            network.clone().visit_parameters(&mut Copy {
-                from: moment,
-                to: copy,
-            })?;
-        }
-        Ok(copies)
+    /// The moments, by moment, then by parameter in the order of the network.
+    pub fn moments(&self) -> &[Vec<Vec<f32>>] {
+        &self.moments
     }
 
     /// Takes up an earlier state.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub fn restore(
-        &mut self,
-        network: &CrateClassifier<f32, Cpu>,
-        steps: i32,
-        moments: &[Vec<Vec<f32>>; 2],
-    ) -> Result<()> {
+    pub fn restore(&mut self, steps: i32, moments: Vec<Vec<Vec<f32>>>) {
         self.steps = steps;
-        for (moment, values) in self.moments.iter_mut().zip(moments) {
-            network.clone().visit_parameters(&mut Fill {
-                to: moment,
-                from: values.iter(),
-            })?;
-        }
-        Ok(())
+        self.moments = moments;
     }
 }
 
 struct Update<'a> {
-    config: AdamConfig,
-    steps: i32,
-    moments: &'a mut [Gradients<f32, Cpu>; 2],
-    gradient: Gradients<f32, Cpu>,
-    gradients: std::vec::IntoIter<Vec<f32>>,
+    optimiser: &'a mut Optimiser,
+    learning_rate: f64,
+    gradients: &'a [Vec<f32>],
+    index: usize,
 }
 
 impl Visitor<f32, Cpu> for Update<'_> {
@@ -106,65 +107,46 @@ impl Visitor<f32, Cpu> for Update<'_> {
         parameter: &Parameter,
         tensor: &mut Tensor<S, f32, Cpu>,
     ) -> Result<()> {
-        let found = self.gradients.next().unwrap_or_default();
-        let slot = self.gradient.get_or_alloc_mut(tensor);
-        let slot = slot.map_err(Error::device)?;
-        if found.len() != slot.len() {
-            return Err(unfit(parameter, slot.len(), found.len()));
+        let index = self.index;
+        self.index += 1;
+        let optimiser = &mut *self.optimiser;
+        let mut values = vec![0.0; tensor.shape().num_elements()];
+        let gradient = self.gradients.get(index).map_or(&[][..], Vec::as_slice);
+        let mut moments: Vec<&mut [f32]> = optimiser
+            .moments
+            .iter_mut()
+            .filter_map(|moment| moment.get_mut(index).map(Vec::as_mut_slice))
+            .collect();
+        let unfit_length = moments
+            .iter()
+            .map(|moment| moment.len())
+            .chain([gradient.len()])
+            .find(|&length| length != values.len());
+        if let Some(length) = unfit_length {
+            return Err(unfit(parameter, values.len(), length));
         }
-        **slot = found;
-        let [first, second] = &mut *self.moments;
-        let first = first.get_or_alloc_mut(tensor).map_err(Error::device)?;
-        let second = second.get_or_alloc_mut(tensor).map_err(Error::device)?;
-        let gradient = self.gradient.get_or_alloc_mut(tensor);
-        let gradient = gradient.map_err(Error::device)?;
-        self.config
-            .try_update(self.steps, tensor, first, second, gradient)
-            .map_err(Error::device)
-    }
-}
-
-struct Copy<'a> {
-    from: &'a mut Gradients<f32, Cpu>,
-    to: &'a mut Vec<Vec<f32>>,
-}
-
-impl Visitor<f32, Cpu> for Copy<'_> {
-    fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, Cpu>) -> Result<()> {
-        let values = self.from.get_or_alloc_mut(tensor).map_err(Error::device)?;
-        self.to.push(values.to_vec());
+        tensor.copy_into(&mut values);
+        let (rate, decay) = (self.learning_rate, optimiser.weight_decay);
+        match (optimiser.method, &mut moments[..]) {
+            (Method::AdamW, [first, second]) => {
+                fused::optimiser::AdamW::at(optimiser.steps, rate, decay, [0.9, 0.999], 1e-8).step(
+                    &mut values,
+                    first,
+                    second,
+                    gradient,
+                );
+            }
+            (Method::Lion, [moment]) => {
+                fused::optimiser::Lion::at(rate, decay, [0.9, 0.99]).step(
+                    &mut values,
+                    moment,
+                    gradient,
+                );
+            }
+            (_, found) => return Err(unfit(parameter, optimiser.method.moments(), found.len())),
+        }
+        tensor.copy_from(&values);
         Ok(())
-    }
-}
-
-struct Fill<'a> {
-    to: &'a mut Gradients<f32, Cpu>,
-    from: std::slice::Iter<'a, Vec<f32>>,
-}
-
-impl Visitor<f32, Cpu> for Fill<'_> {
-    fn visit<S: Shape>(
-        &mut self,
-        parameter: &Parameter,
-        tensor: &mut Tensor<S, f32, Cpu>,
-    ) -> Result<()> {
-        fill(self.to, self.from.next(), parameter, tensor)
-    }
-}
-
-fn fill<S: Shape>(
-    gradients: &mut Gradients<f32, Cpu>,
-    values: Option<&Vec<f32>>,
-    parameter: &Parameter,
-    tensor: &Tensor<S, f32, Cpu>,
-) -> Result<()> {
-    let storage = gradients.get_or_alloc_mut(tensor).map_err(Error::device)?;
-    match values {
-        Some(values) if values.len() == storage.len() => {
-            storage.copy_from_slice(values);
-            Ok(())
-        }
-        other => Err(unfit(parameter, storage.len(), other.map_or(0, Vec::len))),
     }
 }
 

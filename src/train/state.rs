@@ -8,7 +8,7 @@ use dfdx::prelude::Cpu;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::optimiser::AdamW;
+use super::optimiser::Optimiser;
 use super::{Epoch, Recipe};
 use crate::artefact;
 use crate::data::Images;
@@ -48,7 +48,7 @@ pub(super) fn restore(
     path: &Path,
     identity: &str,
     network: &mut CrateClassifier<f32, Cpu>,
-    optimiser: &mut AdamW,
+    optimiser: &mut Optimiser,
 ) -> Result<Vec<Epoch>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -77,7 +77,7 @@ pub(super) fn restore(
         Ok(artefact::f32_from_bytes(view.data()))
     };
     let mut parameters = network.parameters();
-    let mut moments = [Vec::new(), Vec::new()];
+    let mut moments = vec![Vec::new(); optimiser.moments().len()];
     for found in &mut parameters {
         let name = &found.parameter.name;
         found.values = read(name)?;
@@ -86,7 +86,7 @@ pub(super) fn restore(
         }
     }
     network.set_parameters(&parameters)?;
-    optimiser.restore(network, header.steps, &moments)?;
+    optimiser.restore(header.steps, moments);
     Ok(header.epochs)
 }
 
@@ -95,15 +95,14 @@ pub(super) fn save(
     path: &Path,
     identity: &str,
     network: &CrateClassifier<f32, Cpu>,
-    optimiser: &mut AdamW,
+    optimiser: &Optimiser,
     epochs: &[Epoch],
 ) -> Result<()> {
     let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
     let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
-    let moments = optimiser.moments(network)?;
     for (index, found) in network.parameters().into_iter().enumerate() {
         let name = found.parameter.name;
-        for (number, moment) in moments.iter().enumerate() {
+        for (number, moment) in optimiser.moments().iter().enumerate() {
             let key = format!("moment{}/{name}", number + 1);
             tensors.push((key, artefact::f32_to_bytes(&moment[index])));
         }

@@ -22,7 +22,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::model::{CrateClassifier, CrateConfig};
-use whitebox::train::optimiser::AdamW;
+use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::{parallel, seed, train, Error, Result};
 
 /// Time this program and PyTorch in turn.
@@ -424,7 +424,7 @@ impl Drop for Worker {
 enum Subject {
     Network {
         network: Box<CrateClassifier<f32, Cpu>>,
-        optimiser: AdamW,
+        optimiser: Optimiser,
         input: Vec<f32>,
         labels: Vec<usize>,
         train: bool,
@@ -456,7 +456,7 @@ impl Subject {
         let image = n.channels * n.image * n.image;
         Ok(Self::Network {
             network: Box::new(CrateClassifier::new(n.config()?, 0, &Cpu::default())?),
-            optimiser: AdamW::new(0.01),
+            optimiser: Optimiser::new(Method::AdamW, 0.01),
             input: (0..request.batch * image)
                 .map(|_| rng.sample(StandardNormal))
                 .collect(),
@@ -487,7 +487,7 @@ impl Subject {
                 let (_, gradients) = train::gradients(network, labels, 0.1, *threads, |range| {
                     input[range.start * image..range.end * image].to_vec()
                 })?;
-                optimiser.step(network, gradients, 1e-4)
+                parallel::within(*threads, || optimiser.step(network, &gradients, 1e-4))?
             }
             Self::Rates {
                 projections,
