@@ -118,15 +118,28 @@ pub fn product(
 /// Rows per task below which a product is not worth sharing.
 const SHARED_ROWS: usize = 32;
 
+/// Rows per task from which packing the right-hand side once more costs little: then a thread that is
+/// held up elsewhere loses a task to the others, not half of the product.
+const BALANCED_ROWS: usize = 128;
+
+/// How many tasks make `rows` rows of a product.
+fn tasks(rows: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    match rows / threads {
+        _ if threads == 1 => 1,
+        share if share >= 4 * BALANCED_ROWS => 4 * threads,
+        share if share >= 2 * BALANCED_ROWS => 2 * threads,
+        _ => threads.min(rows / SHARED_ROWS).max(1),
+    }
+}
+
 /// [`product`] with the rows of the result, contiguous, shared out over the threads of the pool this
 /// runs in. Every entry is the same sum in the same order however many there are.
 ///
 /// # Panics
 /// As [`product`].
 pub fn shared_product(c: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, alpha: f32, accumulate: bool) {
-    let tasks = rayon::current_num_threads()
-        .min(a.rows / SHARED_ROWS)
-        .max(1);
+    let tasks = tasks(a.rows);
     let (rows, columns) = (a.rows.div_ceil(tasks), b.columns);
     if tasks == 1 {
         return product(c, columns, a, b, alpha, accumulate);

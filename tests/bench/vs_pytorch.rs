@@ -23,7 +23,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::model::{CrateClassifier, CrateConfig};
 use whitebox::train::optimiser::{Method, Optimiser};
-use whitebox::{parallel, seed, train, Error, Result};
+use whitebox::{artefact, parallel, seed, train, Error, Result};
 
 /// Time this program and PyTorch in turn.
 #[derive(Debug, Parser)]
@@ -355,11 +355,46 @@ fn compare(arguments: &Arguments) -> Result<()> {
         println!("\nPyTorch was not timed everywhere ({message}): name a Python that has it with --python.");
     }
     table::write(&run.path("speed.csv"), &rows)?;
+    let path = run.path("table.md");
+    artefact::write(
+        &path,
+        markdown(&rows, version.as_deref(), repeats).as_bytes(),
+    )?;
     let settings = Settings {
         repeats,
         torch: version,
     };
     run.finish(settings, Vec::new(), rows, &Sources::default(), "speed.csv")
+}
+
+/// The table as the book shows it.
+fn markdown(rows: &[Row], version: Option<&str>, repeats: u32) -> String {
+    let number = |value: Option<f64>, decimals: usize| {
+        value.map_or("-".into(), |v| format!("{v:.decimals$}"))
+    };
+    let mut text = format!(
+        "PyTorch {}, medians of {repeats} runs in turn.\n\n\
+         | | work | batch | threads | seconds | PyTorch, s | ratio | compiled, s | ratio | MiB | PyTorch, MiB |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        version.unwrap_or("not found"),
+    );
+    for row in rows {
+        let cells = [
+            row.name.clone(),
+            row.work.clone(),
+            row.batch.to_string(),
+            row.threads.to_string(),
+            format!("{:.4}", row.seconds),
+            number(row.torch_seconds, 4),
+            number(row.ratio, 2),
+            number(row.torch_compiled_seconds, 4),
+            number(row.ratio_compiled, 2),
+            format!("{:.0}", row.peak_mib),
+            number(row.torch_peak_mib, 0),
+        ];
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    text
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
