@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod network;
+mod optimiser;
 mod rates;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@ A worker: reads one JSON request per line, answers one JSON line. `bench_vs_pyto
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -125,6 +126,9 @@ class Rates:
 
 
 def main():
+    # Libraries below PyTorch print to the standard output as well: the answers get a copy of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
     subject = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -143,7 +147,7 @@ def main():
             answer["version"] = torch.__version__
         except Exception as error:  # The other side prints it and goes on without us.
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 main()
