@@ -33,10 +33,11 @@
 //! two.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{s, Array2, ArrayView2, Axis};
-use ndarray_linalg::{CholeskyFactorized, DeterminantC, FactorizeCInto, InverseC, UPLO};
+use ndarray::{s, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray_linalg::{AllocatedArray, CholeskyFactorized, DeterminantC, InverseC, Lapack, UPLO};
 
 use super::double_double::{DoubleDouble, Number};
+use super::gram::{self, gram, largest_size, sum_of_squares, sums_over_inverse};
 use super::householder::{norm, RowwiseQr};
 use super::single_threaded_blas;
 use crate::error::{Error, Result};
@@ -49,6 +50,9 @@ const TOLERANCE: f64 = 5e-13;
 
 /// Rows of `U` and `Z` whose products are summed in one go: shorter sums round less.
 const BLOCK: usize = 32;
+
+/// Up to this size the loops of [`super::gram`] beat the calls of LAPACK.
+const SMALL: usize = 96;
 
 /// Which of the five ways was taken; see the module's documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +111,14 @@ impl Prepared {
     /// # Errors
     /// [`Error::Shape`] if it is empty, [`Error::Domain`] if an entry is NaN or infinite.
     pub fn new(name: &str, matrix: ArrayView2<'_, f64>) -> Result<Self> {
+        Self::of(name, matrix.to_owned())
+    }
+
+    /// [`Self::new`] of a matrix that nobody else needs.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of(name: &str, matrix: Array2<f64>) -> Result<Self> {
         if matrix.is_empty() {
             return Err(Error::shape(
                 name,
@@ -115,7 +127,13 @@ impl Prepared {
                 "pass a matrix that holds something",
             ));
         }
-        if let Some((position, value)) = matrix.indexed_iter().find(|(_, v)| !v.is_finite()) {
+        let largest = match matrix.as_slice_memory_order() {
+            Some(entries) => largest_size(entries),
+            None => largest_size(&matrix.iter().copied().collect::<Vec<_>>()),
+        };
+        if !largest.is_finite() {
+            let found = matrix.indexed_iter().find(|(_, v)| !v.is_finite());
+            let (position, value) = found.unwrap_or(((0, 0), &largest));
             return Err(Error::domain(
                 name,
                 "finite numbers",
@@ -123,11 +141,10 @@ impl Prepared {
                 "find out where it comes from",
             ));
         }
-        let largest = matrix.fold(0.0, |a: f64, v| if v.abs() > a { v.abs() } else { a });
         let exponent = if largest == 0.0 { 0 } else { split(largest).1 };
         let unit = scaled(matrix, -exponent);
         Ok(Self {
-            size: frobenius(&unit),
+            size: frobenius(unit.view()),
             unit,
             exponent,
         })
@@ -146,10 +163,13 @@ pub struct ScaledTokens<'a> {
     tokens: &'a Prepared,
     basis: Option<&'a Prepared>,
     epsilon: f64,
-    /// `B = mantissa * 2^exponent`, entries of the mantissa up to about 1.
-    mantissa: Array2<f64>,
+    /// `U^T Z` of the two units, where there is a basis.
+    product: Option<Array2<f64>>,
+    /// `B = factor * (product or tokens) * 2^exponent`, entries of the first two together up to
+    /// about 1.
+    factor: f64,
     exponent: i32,
-    /// Bound on the Frobenius norm of the mantissa's rounding by the product `U^T Z`.
+    /// Bound on the Frobenius norm of what rounding the product changes in `B * 2^-exponent`.
     rounding: f64,
 }
 
@@ -183,12 +203,13 @@ impl<'a> ScaledTokens<'a> {
             tokens,
             basis,
             epsilon,
-            mantissa: Array2::zeros((0, 0)),
+            product: None,
+            factor: 1.0,
             exponent: 0,
             rounding: 0.0,
         };
         if tokens.size == 0.0 || basis.is_some_and(|basis| basis.size == 0.0) {
-            b.mantissa = Array2::zeros((features, count));
+            b.product = Some(Array2::zeros((features, count)));
             return Ok(b);
         }
         let (factor, factor_exponent) = b.factor();
@@ -208,23 +229,21 @@ impl<'a> ScaledTokens<'a> {
                 "measure tokens and epsilon in a larger unit",
             ));
         }
-        let factor = factor.to_f64() * 2.0f64.powi(-room);
-        match basis {
-            None => b.mantissa = &tokens.unit * factor,
-            Some(basis) => {
-                b.mantissa = Array2::zeros((features, count));
-                for (u, z) in basis
-                    .unit
-                    .axis_chunks_iter(Axis(0), BLOCK)
-                    .zip(tokens.unit.axis_chunks_iter(Axis(0), BLOCK))
-                {
-                    general_mat_mul(factor, &u.t(), &z, 1.0, &mut b.mantissa);
-                }
-                // Sums of BLOCK products, then of one number per block; each entry of |U|^T |Z| is
-                // at most |u| |z|.
-                let terms = BLOCK + d.div_ceil(BLOCK);
-                b.rounding = terms as f64 * UNIT_ROUNDOFF * factor * basis.size * tokens.size;
+        b.factor = factor.to_f64() * 2.0f64.powi(-room);
+        if let Some(basis) = basis {
+            let mut product = Array2::zeros((features, count));
+            for (u, z) in basis
+                .unit
+                .axis_chunks_iter(Axis(0), BLOCK)
+                .zip(tokens.unit.axis_chunks_iter(Axis(0), BLOCK))
+            {
+                general_mat_mul(1.0, &u.t(), &z, 1.0, &mut product);
             }
+            b.product = Some(product);
+            // Sums of BLOCK products, then of one number per block; each entry of |U|^T |Z| is
+            // at most |u| |z|.
+            let terms = BLOCK + d.div_ceil(BLOCK);
+            b.rounding = terms as f64 * UNIT_ROUNDOFF * b.factor * basis.size * tokens.size;
         }
         Ok(b)
     }
@@ -251,7 +270,12 @@ impl<'a> ScaledTokens<'a> {
         scale(factor.to_f64(), exponent)
     }
 
-    /// The mantissa in 32 digits.
+    /// `B` without its factors, in doubles.
+    fn numbers(&self) -> ArrayView2<'_, f64> {
+        self.product.as_ref().unwrap_or(&self.tokens.unit).view()
+    }
+
+    /// `B * 2^-exponent` in 32 digits.
     fn precise(&self) -> Array2<DoubleDouble> {
         let (factor, factor_exponent) = self.factor();
         let basis_exponent = self.basis.map_or(0, |basis| basis.exponent);
@@ -262,7 +286,7 @@ impl<'a> ScaledTokens<'a> {
             return tokens.mapv(|z| z * factor);
         };
         let basis = basis.unit.mapv(DoubleDouble::of);
-        Array2::from_shape_fn(self.mantissa.dim(), |(i, j)| {
+        Array2::from_shape_fn(self.numbers().dim(), |(i, j)| {
             let pairs = basis.column(i).into_iter().zip(tokens.column(j));
             let sum = pairs.fold(DoubleDouble::of(0.0), |sum, (u, z)| sum + *u * *z);
             sum * factor
@@ -271,23 +295,37 @@ impl<'a> ScaledTokens<'a> {
 }
 
 /// `matrix * 2^exponent`.
-fn scaled(matrix: ArrayView2<'_, f64>, exponent: i32) -> Array2<f64> {
-    if exponent.abs() <= 1000 {
-        let power = 2.0f64.powi(exponent);
-        matrix.mapv(|v| v * power)
+fn scaled(mut matrix: Array2<f64>, exponent: i32) -> Array2<f64> {
+    if exponent.abs() > 1000 {
+        matrix.mapv_inplace(|v| scale(v, exponent));
+        matrix
+    } else if exponent != 0 {
+        times(matrix, 2.0f64.powi(exponent))
     } else {
-        matrix.mapv(|v| scale(v, exponent))
+        matrix
     }
 }
 
+/// `matrix * factor`.
+fn times(mut matrix: Array2<f64>, factor: f64) -> Array2<f64> {
+    match matrix.as_slice_memory_order_mut() {
+        Some(entries) => gram::scale(entries, factor),
+        None => matrix *= factor,
+    }
+    matrix
+}
+
 /// Frobenius norm; the plain sum of squares where nothing under- or overflows.
-fn frobenius(matrix: &Array2<f64>) -> f64 {
-    let plain = matrix.mapv(|v| v * v).sum();
+fn frobenius(matrix: ArrayView2<'_, f64>) -> f64 {
+    let entries = || matrix.iter().copied().collect::<Vec<f64>>();
+    let plain = match matrix.as_slice_memory_order() {
+        Some(entries) => sum_of_squares(entries),
+        None => sum_of_squares(&entries()),
+    };
     if (1e-200..1e200).contains(&plain) {
         return plain.sqrt();
     }
-    let entries: Vec<f64> = matrix.iter().copied().collect();
-    norm(&entries)
+    norm(&entries())
 }
 
 /// `1/2 logdet(I + B^T B)`. See the module's documentation.
@@ -308,7 +346,7 @@ pub fn half_log_determinant_with_gradient(
 ) -> Result<(LogDeterminant, Array2<f64>)> {
     let (value, resolvent) = solve(b, true)?;
     // `solve` returns a resolvent whenever it is asked to.
-    let resolvent = resolvent.unwrap_or_else(|| Array2::zeros(b.mantissa.dim()));
+    let resolvent = resolvent.unwrap_or_else(|| Array2::zeros(b.numbers().dim()));
     Ok((value, resolvent))
 }
 
@@ -316,74 +354,107 @@ type Solution = (LogDeterminant, Option<Array2<f64>>);
 
 fn solve(b: &ScaledTokens<'_>, gradient: bool) -> Result<Solution> {
     // Both sides give the same determinant: work on the one with the fewer columns.
-    let wide = b.mantissa.nrows() < b.mantissa.ncols();
+    let numbers = b.numbers();
+    let wide = numbers.nrows() < numbers.ncols();
     let orient = |m: Array2<f64>| if wide { m.reversed_axes() } else { m };
-    let tall = orient(b.mantissa.clone());
     let within = |solution: &Solution| solution.0.relative_error_bound <= TOLERANCE;
-    let mut solution = in_doubles(&tall, b.exponent, b.rounding, gradient)?;
+    let tall = Tall {
+        size: match &b.product {
+            Some(product) => frobenius(product.view()),
+            None => b.tokens.size,
+        },
+        numbers: if wide {
+            numbers.reversed_axes()
+        } else {
+            numbers
+        },
+        factor: b.factor,
+        exponent: b.exponent,
+    };
+    let mut solution = in_doubles(tall, b.rounding, gradient)?;
     if !within(&solution) {
         let precise = b.precise();
         if b.basis.is_some() {
             let tall = orient(precise.mapv(Number::to_f64));
-            solution = in_doubles(&tall, b.exponent, 0.0, gradient)?;
+            let tall = Tall {
+                size: frobenius(tall.view()),
+                numbers: tall.view(),
+                factor: 1.0,
+                exponent: b.exponent,
+            };
+            solution = in_doubles(tall, 0.0, gradient)?;
         }
         if !within(&solution) {
-            let tall = if wide {
-                precise.reversed_axes()
-            } else {
-                precise
-            };
-            solution = rowwise_qr(&tall, b.exponent, 0.0, gradient, Method::DoubleDoubleQr);
+            let tall = if wide { precise.t() } else { precise.view() };
+            solution = rowwise_qr(tall, b.exponent, 0.0, gradient, Method::DoubleDoubleQr);
         }
     }
     let (value, resolvent) = solution;
     Ok((value, resolvent.map(orient)))
 }
 
-/// Ways 1 to 4, for `B = tall * 2^exponent`, where `tall` is rounded by a matrix of Frobenius norm
-/// `rounding`.
-fn in_doubles(
-    tall: &Array2<f64>,
+/// `B = factor * numbers * 2^exponent`, with at least as many rows as columns.
+#[derive(Debug, Clone, Copy)]
+struct Tall<'a> {
+    numbers: ArrayView2<'a, f64>,
+    /// Frobenius norm of `numbers`.
+    size: f64,
+    factor: f64,
     exponent: i32,
-    rounding: f64,
-    gradient: bool,
-) -> Result<Solution> {
-    let (m, n) = tall.dim();
-    let size = scale(frobenius(tall), exponent);
-    let rounding = scale(rounding, exponent);
+}
+
+impl Tall<'_> {
+    /// `B * 2^-exponent`.
+    fn mantissa(&self) -> Array2<f64> {
+        times(self.numbers.to_owned(), self.factor)
+    }
+
+    /// `B`.
+    fn plain(&self) -> Array2<f64> {
+        scaled(self.mantissa(), self.exponent)
+    }
+}
+
+/// Ways 1 to 4, for a `B` whose rounding has a Frobenius norm of up to `rounding * 2^exponent`.
+fn in_doubles(tall: Tall<'_>, rounding: f64, gradient: bool) -> Result<Solution> {
+    let (m, n) = tall.numbers.dim();
+    let exponent = tall.exponent;
+    let size = scale(tall.size * tall.factor, exponent);
+    let b_rounding = scale(rounding, exponent);
     if size < 2.0f64.powi(-30) {
         let value = 0.5 * size * size;
-        let error = (m * n + 4) as f64 * UNIT_ROUNDOFF * value + size * rounding;
+        let error = (m * n + 4) as f64 * UNIT_ROUNDOFF * value + size * b_rounding;
         let value = LogDeterminant::new(value, error, Method::Series);
-        let resolvent = gradient.then(|| scaled(tall.view(), exponent));
-        return Ok((value, resolvent));
+        return Ok((value, gradient.then(|| tall.plain())));
     }
     // Squares of entries must neither overflow nor be lost where they matter.
     if size < 1e70 {
-        let plain = scaled(tall.view(), exponent);
-        let mut a = plain.t().dot(&plain);
+        // The factor enters after the products: B^T B is rounded no more than by rounding B first.
+        let gram = times(gram(tall.numbers)?, tall.factor * tall.factor);
+        let mut a = scaled(gram, 2 * exponent);
         if size <= 1.0 {
-            let value = shifted_cholesky(&a, m, size * rounding + rounding * rounding);
+            let value = shifted_cholesky(&a, m, size * b_rounding + b_rounding * b_rounding);
             let resolvent = if gradient {
                 a.diag_mut().mapv_inplace(|g| g + 1.0);
-                Some(resolvent(&factor(a)?, &plain)?)
+                Some(resolvent(&factor(a)?, &tall.plain())?)
             } else {
                 None
             };
             return Ok((value, resolvent));
         }
         a.diag_mut().mapv_inplace(|g| g + 1.0);
-        if let Some((value, factor)) = certified_cholesky(a, m, rounding)? {
+        if let Some((value, factor)) = certified_cholesky(a, m, b_rounding)? {
             let resolvent = if gradient {
-                Some(resolvent(&factor, &plain)?)
+                Some(resolvent(&factor, &tall.plain())?)
             } else {
                 None
             };
             return Ok((value, resolvent));
         }
     }
+    let mantissa = tall.mantissa();
     Ok(rowwise_qr(
-        tall,
+        mantissa.view(),
         exponent,
         rounding,
         gradient,
@@ -393,14 +464,26 @@ fn in_doubles(
 
 type Factor = CholeskyFactorized<ndarray::OwnedRepr<f64>>;
 
+/// `A = L L^T`; what stands above the diagonal of the result is not part of it.
 fn factor(a: Array2<f64>) -> Result<Factor> {
     single_threaded_blas();
     let shape = format!("{} x {}", a.nrows(), a.ncols());
-    a.factorizec_into(UPLO::Lower).map_err(|e| Error::Lapack {
+    let failed = |message: String| Error::Lapack {
         operation: "Cholesky factorisation",
         shape,
-        message: e.to_string(),
-    })
+        message,
+    };
+    let layout = match a.square_layout() {
+        Ok(layout) => layout,
+        Err(e) => return Err(failed(e.to_string())),
+    };
+    let mut factor = a;
+    let Some(numbers) = factor.as_slice_memory_order_mut() else {
+        return Err(failed("it is not stored in one piece".into()));
+    };
+    let uplo = UPLO::Lower;
+    f64::cholesky(layout, uplo, numbers).map_err(|e| failed(e.to_string()))?;
+    Ok(CholeskyFactorized { factor, uplo })
 }
 
 fn inverse(factor: &Factor) -> Result<Array2<f64>> {
@@ -465,11 +548,16 @@ fn certified_cholesky(
     if let Some(found) = certify(spread * spread, quarter) {
         return Ok(Some((found, factor)));
     }
-    let (mut sum, mut resolvent_square) = (0.0, 0.0);
-    for ((i, j), value) in inverse(&factor)?.indexed_iter() {
-        sum += value.abs() * diagonal[i] * diagonal[j];
-        resolvent_square += if i == j { *value } else { 0.0 } - value * value;
-    }
+    let (sum, resolvent_square) = match factor.factor.t().to_slice() {
+        Some(by_column) if n <= SMALL => sums_over_inverse(by_column, &diagonal),
+        _ => {
+            let inverse = inverse(&factor)?;
+            let d = ArrayView1::from(&diagonal);
+            let squares = frobenius(inverse.view()).powi(2);
+            let trace = inverse.diag().sum() - squares;
+            (d.dot(&inverse.mapv_into(f64::abs).dot(&d)), trace)
+        }
+    };
     // The difference may come out slightly negative; n u covers its own rounding.
     let resolvent_square = resolvent_square.max(0.0) + n as f64 * UNIT_ROUNDOFF;
     Ok(certify(sum, resolvent_square.min(quarter)).map(|found| (found, factor)))
@@ -477,7 +565,7 @@ fn certified_cholesky(
 
 /// Ways 4 and 5.
 fn rowwise_qr<T: Number>(
-    tall: &Array2<T>,
+    tall: ArrayView2<'_, T>,
     exponent: i32,
     rounding: f64,
     gradient: bool,
@@ -492,7 +580,7 @@ fn rowwise_qr<T: Number>(
         let power = 2.0f64.powi(exponent.max(-1000));
         tall.mapv(|v| v.times_power_of_two(power))
     } else {
-        tall.clone()
+        tall.to_owned()
     };
     let mut stacked = Array2::from_elem((m + n, n), T::of(0.0));
     stacked.slice_mut(s![..m, ..]).assign(&plain);
@@ -506,7 +594,7 @@ fn rowwise_qr<T: Number>(
     let resolvent = inverse.slice(s![.., ..m]).t().mapv(|v| v * lowered);
     let constant = (m + 2 * n) as f64 * T::UNIT_ROUNDOFF;
     let error = constant * (sensitivity.first_order + constant * sensitivity.second_order)
-        + (frobenius(&resolvent) + rounding) * rounding;
+        + (frobenius(resolvent.view()) + rounding) * rounding;
     let value = LogDeterminant::new(value, error, method);
     let resolvent = gradient.then_some(resolvent);
     (value, resolvent)

@@ -20,6 +20,7 @@
 pub mod attention_only;
 pub mod coding_rate;
 pub mod double_double;
+pub mod gram;
 pub mod householder;
 pub mod ista;
 pub mod layer;

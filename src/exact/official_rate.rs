@@ -10,10 +10,10 @@
 //! With unit tokens, `K/2 ln(1 + p / 0.01) <= R <= K p / 2 ln(1 + 1 / 0.01)` for `N >= p`: the
 //! upper end is reached by isotropic tokens, the lower by parallel ones.
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
-use super::coding_rate::coding_rate;
-use super::log_determinant::LogDeterminant;
+use super::gram::{scale, sum_of_squares};
+use super::log_determinant::{half_log_determinant, LogDeterminant, Prepared, ScaledTokens};
 use crate::error::{Error, Result};
 
 /// The square of the precision that the official code uses; its argument is called `eps`.
@@ -35,11 +35,15 @@ pub struct OfficialRate {
 /// `sum_k 1/2 logdet(I_N + p / (0.01 N) X_k X_k^T)`, `X_k` the rows of head `k` scaled to length 1.
 ///
 /// # Shapes
-/// `projection` is (N, K p), rows are tokens, heads side by side: what the official hook sees.
+/// `projection` is (N, K p), rows are tokens, heads side by side: what the official hook sees. Numbers of
+/// less than 64 bits are widened first.
 ///
 /// # Errors
 /// [`Error::Shape`] if `heads` does not divide the columns; [`Error::Domain`] for NaN or infinities.
-pub fn official_rate(projection: ArrayView2<'_, f64>, heads: usize) -> Result<OfficialRate> {
+pub fn official_rate<T: Copy + Into<f64>>(
+    projection: ArrayView2<'_, T>,
+    heads: usize,
+) -> Result<OfficialRate> {
     let inner = projection.ncols();
     if heads == 0 || !inner.is_multiple_of(heads) || inner == 0 {
         return Err(Error::shape(
@@ -49,20 +53,33 @@ pub fn official_rate(projection: ArrayView2<'_, f64>, heads: usize) -> Result<Of
             "give the right number of heads",
         ));
     }
-    let mut zero_tokens = 0;
-    let per_head = projection
-        .axis_chunks_iter(Axis(1), inner / heads)
-        .map(|head| {
-            let mut unit = head.to_owned();
-            for mut token in unit.outer_iter_mut() {
-                let length = token.dot(&token).sqrt();
-                if length == 0.0 {
-                    zero_tokens += 1;
-                } else {
-                    token /= length;
-                }
+    let (p, mut zero_tokens) = (inner / heads, 0);
+    let room = projection.nrows() * p;
+    let mut unit: Vec<Vec<f64>> = (0..heads).map(|_| Vec::with_capacity(room)).collect();
+    for token in projection.outer_iter() {
+        for (unit, head) in unit.iter_mut().zip(token.axis_chunks_iter(Axis(0), p)) {
+            let start = unit.len();
+            match head.to_slice() {
+                Some(head) => unit.extend(head.iter().map(|&v| v.into())),
+                None => unit.extend(head.iter().map(|&v| v.into())),
             }
-            coding_rate(unit.t(), OFFICIAL_EPSILON_SQUARED.sqrt())
+            let token = &mut unit[start..];
+            let length = sum_of_squares(token).sqrt();
+            if length == 0.0 {
+                zero_tokens += 1;
+            } else {
+                scale(token, 1.0 / length);
+            }
+        }
+    }
+    let per_head = unit
+        .into_iter()
+        .map(|unit| {
+            let unit = Array2::from_shape_vec((projection.nrows(), p), unit);
+            let unit = unit.map_err(Error::device)?;
+            let tokens = Prepared::of("tokens", unit.reversed_axes())?;
+            let epsilon = OFFICIAL_EPSILON_SQUARED.sqrt();
+            half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(OfficialRate {
@@ -86,7 +103,6 @@ pub fn official_lower_bound(heads: usize, p: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
 
     #[test]
     fn parallel_and_isotropic_tokens_reach_the_bounds_whatever_their_length() {

@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use super::layer_norm;
 use super::product::{add_transpose, shared_product, Matrix};
 use super::{lanes, layer_norm::Weights as Norm};
+use crate::vectorised::vectorised;
 
 /// Parameters and constants of the block.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +108,7 @@ pub fn forward(y: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
 /// Numbers per task of an operation without sums.
 const TASK: usize = 1 << 14;
 
-lanes::vectorised! {
+vectorised! {
     /// `z <- max(0, z - threshold)`; NaN stays NaN.
     pub fn shifted_relu(z: &mut [f32], threshold: f32) {
         for z in z.iter_mut() {
@@ -117,7 +118,7 @@ lanes::vectorised! {
     }
 }
 
-lanes::vectorised! {
+vectorised! {
     /// `dz <- dz ∘ 1[z > 0]`.
     pub fn mask(dz: &mut [f32], z: &[f32]) {
         for (dz, z) in dz.iter_mut().zip(z) {

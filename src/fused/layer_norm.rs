@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use super::lanes;
+use crate::vectorised::vectorised;
 
 /// Additive constant under the root, as in the official code.
 pub const EPSILON: f32 = 1e-5;
@@ -47,7 +48,7 @@ fn moments(z: &[f32]) -> (f32, f32) {
     (mean, 1.0 / (variance + EPSILON).sqrt())
 }
 
-lanes::vectorised! {
+vectorised! {
     /// `x <- γ ∘ (z - mean) s + β` for one token.
     pub fn scale_and_shift(x: &mut [f32], z: &[f32], weights: Weights<'_>, mean: f32, s: f32) {
         let affine = weights.gain.iter().zip(weights.bias);
@@ -143,7 +144,7 @@ pub struct Token<'a> {
     s: f32,
 }
 
-lanes::vectorised! {
+vectorised! {
     /// `x̂`, `g = γ ∘ dx`, and the weights' derivatives, for one token.
     pub fn token_weights(
         token: Token<'_>,
@@ -164,7 +165,7 @@ lanes::vectorised! {
     }
 }
 
-lanes::vectorised! {
+vectorised! {
     /// `dz += s (g - ḡ - x̂ (g x̂)‾)` for one token.
     pub fn token_input(
         dz: &mut [f32],

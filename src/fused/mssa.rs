@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use super::layer_norm;
 use super::product::{add_transpose, product, shared_product, Matrix};
 use super::{lanes, layer_norm::Weights as Norm};
+use crate::vectorised::vectorised;
 
 /// Parameters of the block.
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +258,7 @@ fn attend_backward(
     stack_heads(&by_head, tokens, heads, p)
 }
 
-lanes::vectorised! {
+vectorised! {
     /// `dS = A ∘ (dA - r)` for one row, in place of `dA`.
     pub fn softmax_adjoint(da: &mut [f32], a: &[f32], r: f32) {
         for (da, a) in da.iter_mut().zip(a) {

@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use super::lanes;
+use crate::vectorised::vectorised;
 
 /// Numbers per task.
 const TASK: usize = 1 << 13;
@@ -110,7 +110,7 @@ impl Lion {
     }
 }
 
-lanes::vectorised! {
+vectorised! {
     /// [`AdamW::step`] on one thread.
     pub fn adamw(
         values: &mut [f32],
@@ -128,7 +128,7 @@ lanes::vectorised! {
     }
 }
 
-lanes::vectorised! {
+vectorised! {
     /// [`Lion::step`] on one thread.
     pub fn lion(values: &mut [f32], moment: &mut [f32], gradient: &[f32], c: Lion) {
         for ((value, m), g) in values.iter_mut().zip(moment.iter_mut()).zip(gradient) {

@@ -402,10 +402,9 @@ fn measure_layer(
     quantities
         .iter()
         .map(|quantity| match quantity {
-            Quantity::OfficialRate => at(Site::Projection)
-                .iter()
+            Quantity::OfficialRate => by_image(recorder, Site::Projection, layer)
                 .map(|x| {
-                    let found = official_rate(x.view(), operators.prepared.len())?;
+                    let found = official_rate(x, operators.prepared.len())?;
                     *zero_tokens += found.zero_tokens;
                     Ok(found.total)
                 })
@@ -496,18 +495,23 @@ fn measure_layer(
 }
 
 /// One matrix (n, features) per image; none if the site was not recorded.
-fn tokens_by_image(recorder: &Recorder<f32>, site: Site, layer: usize) -> Vec<Array2<f64>> {
-    let Some((shape, values)) = recorder.get(site, layer) else {
-        return Vec::new();
-    };
+fn by_image(
+    recorder: &Recorder<f32>,
+    site: Site,
+    layer: usize,
+) -> impl Iterator<Item = ArrayView2<'_, f32>> {
+    let (shape, values) = recorder.get(site, layer).unwrap_or((&[1, 1, 1], &[]));
     let (n, features) = (shape[1], shape[2]);
+    // The length is right by the chunks' own.
     values
         .chunks_exact(n * features)
-        .filter_map(|image| {
-            let values = image.iter().map(|&v| f64::from(v)).collect();
-            // The length is right by the line above.
-            Array2::from_shape_vec((n, features), values).ok()
-        })
+        .filter_map(move |image| ArrayView2::from_shape((n, features), image).ok())
+}
+
+/// [`by_image`] in doubles.
+fn tokens_by_image(recorder: &Recorder<f32>, site: Site, layer: usize) -> Vec<Array2<f64>> {
+    by_image(recorder, site, layer)
+        .map(|tokens| tokens.mapv(f64::from))
         .collect()
 }
 
@@ -518,13 +522,8 @@ fn fractions(
     layer: usize,
     counts: fn(f32) -> bool,
 ) -> Vec<f64> {
-    let Some((shape, values)) = recorder.get(site, layer) else {
-        return Vec::new();
-    };
-    let size = shape[1] * shape[2];
-    values
-        .chunks_exact(size)
-        .map(|image| image.iter().filter(|&&v| counts(v)).count() as f64 / size as f64)
+    by_image(recorder, site, layer)
+        .map(|tokens| tokens.iter().filter(|&&v| counts(v)).count() as f64 / tokens.len() as f64)
         .collect()
 }
 

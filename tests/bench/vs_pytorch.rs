@@ -133,6 +133,9 @@ struct Row {
     torch_peak_mib: Option<f64>,
 }
 
+/// The end of the names of the cases that use a single thread.
+const ONE_THREAD: &str = ", one thread";
+
 #[derive(Debug, Serialize)]
 struct Settings {
     repeats: u32,
@@ -209,13 +212,13 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
         cases.push(("CRATE-Tiny 224 px".into(), request("train", tiny, batch)));
     }
     for (name, network, batch) in [
-        ("CRATE-Tiny 224 px, one thread", tiny, 8),
-        ("small net 28 px, one thread", small28, 128),
+        ("CRATE-Tiny 224 px", tiny, 8),
+        ("small net 28 px", small28, 128),
     ] {
         for work in ["forward", "train"] {
             let mut request = request(work, network, batch);
             request.threads = 1;
-            cases.push((name.to_owned(), request));
+            cases.push((format!("{name}{ONE_THREAD}"), request));
         }
     }
     let mut rates = request("rates", tiny, 8);
@@ -394,6 +397,20 @@ fn markdown(rows: &[Row], version: Option<&str>, repeats: u32) -> String {
         ];
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
+    for one in rows.iter().filter(|row| row.threads == 1) {
+        let name = one.name.trim_end_matches(ONE_THREAD);
+        let same = |row: &&Row| (&*row.name, &row.work, row.batch) == (name, &one.work, one.batch);
+        if let Some(all) = rows.iter().find(same) {
+            let other = one.torch_seconds.zip(all.torch_seconds);
+            text.push_str(&format!(
+                "\nFrom one thread to {}, {name}, {}: {:.2} times as fast, PyTorch {}.\n",
+                all.threads,
+                one.work,
+                one.seconds / all.seconds,
+                number(other.map(|(one, all)| one / all), 2),
+            ));
+        }
+    }
     text
 }
 
@@ -467,7 +484,7 @@ enum Subject {
     },
     Rates {
         /// (tokens, heads p) of every layer and image.
-        projections: Vec<Array2<f64>>,
+        projections: Vec<Array2<f32>>,
         heads: usize,
         threads: usize,
     },

@@ -23,7 +23,14 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 
 /// Floors from the ground up; a module may name those of its own floor and below.
 const FLOORS: [&[&str]; 5] = [
-    &["artefact", "error", "memory", "parallel", "seed"],
+    &[
+        "artefact",
+        "error",
+        "memory",
+        "parallel",
+        "seed",
+        "vectorised",
+    ],
     &["data", "exact", "fused"],
     &["model"],
     &["measure", "train"],
