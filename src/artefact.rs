@@ -68,6 +68,13 @@ pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
+/// SHA-256 of all `parts`, one after the other, hexadecimal.
+pub fn sha256_of<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hash = Sha256::new();
+    parts.for_each(|part| hash.update(part));
+    hexadecimal(&hash.finalize())
+}
+
 /// Lower-case hexadecimal digits of `bytes`.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

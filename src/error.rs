@@ -93,12 +93,21 @@ pub enum Error {
         message: String,
     },
     /// Training reached a loss that is not a number.
-    #[error("the loss is {loss} at step {step}; lower --learning-rate or raise --warmup-epochs")]
+    #[error(
+        "the loss is {loss} at step {step}; lower learning_rate or raise warmup_epochs with --set; \
+         the last good state is kept until then"
+    )]
     Diverged {
         /// Optimiser step, from 0.
         step: usize,
         /// The loss value.
         loss: f64,
+    },
+    /// Somebody asked the program to stop, and it did so in good order.
+    #[error("stopped after step {step}; the same command goes on from there")]
+    Interrupted {
+        /// Optimiser steps taken.
+        step: usize,
     },
 }
 
@@ -185,10 +194,11 @@ impl Error {
         }
     }
 
-    /// Process exit code: 2 for bad arguments, 1 for everything else.
+    /// Process exit code: 2 for bad arguments, 130 after Ctrl-C, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Argument { .. } => 2,
+            Self::Interrupted { .. } => 130,
             _ => 1,
         }
     }

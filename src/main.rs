@@ -1,4 +1,5 @@
-//! The `whitebox` command: coding rates of token files, forward passes of checkpoints, training.
+//! The `whitebox` command: coding rates of token files, forward passes of checkpoints, training,
+//! fine-tuning, evaluation.
 
 mod commands;
 
@@ -22,6 +23,10 @@ enum Command {
     Forward(commands::forward::Arguments),
     /// Train a CRATE classifier.
     Train(commands::train::Arguments),
+    /// Train a classifier further on other images.
+    Finetune(commands::finetune::Arguments),
+    /// Accuracy of a checkpoint on held-out images.
+    Evaluate(commands::evaluate::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -30,5 +35,7 @@ fn main() -> ExitCode {
         Command::Rate(arguments) => commands::rate::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Finetune(arguments) => commands::finetune::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
     })
 }

@@ -2,30 +2,18 @@
 
 use std::path::PathBuf;
 
-use dfdx::prelude::Cpu;
 use ndarray::{Array2, Ix4};
 use whitebox::harness::console;
 use whitebox::measure::layerwise::{measure_input, Quantity};
-use whitebox::model::checkpoint::Checkpoint;
-use whitebox::model::Pool;
 use whitebox::{artefact, Error, Result};
 
+use super::checkpoint::CheckpointArguments;
 use super::npy;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// safetensors file with the official parameter names.
-    #[arg(long, value_name = "FILE")]
-    checkpoint: PathBuf,
-    /// Heads; no tensor's shape shows it. Not needed for checkpoints written here.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    heads: Option<u32>,
-    /// What the head reads.
-    #[arg(long, value_enum)]
-    pool: Option<Pool>,
-    /// Image channels.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    channels: Option<u32>,
+    #[command(flatten)]
+    checkpoint: CheckpointArguments,
     /// Images (B, C, H, W), f32, already normalised.
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
@@ -41,17 +29,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let checkpoint = Checkpoint::read(&arguments.checkpoint)?;
-    let own = checkpoint.config;
-    let heads = match (arguments.heads, own) {
-        (Some(heads), _) => heads as usize,
-        (None, _) => checkpoint.own_config()?.heads,
-    };
-    let pool = arguments.pool.or(own.map(|c| c.pool)).unwrap_or(Pool::Cls);
-    let channels = arguments.channels.map(|c| c as usize);
-    let channels = channels.or(own.map(|c| c.channels)).unwrap_or(3);
-    let config = checkpoint.infer(heads, pool, channels)?;
-    let network = checkpoint.network(config, &Cpu::default())?;
+    let (network, _) = arguments.checkpoint.load()?;
+    let config = *network.config();
     let input = npy::read::<Ix4>(&arguments.input, "(B, C, H, W)")?;
     let (b, c, h, w) = input.dim();
     let [height, width] = config.image_size;

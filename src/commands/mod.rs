@@ -1,5 +1,8 @@
 //! One file per sub-command: flags, and the few calls they mean.
 
+pub(crate) mod checkpoint;
+pub(crate) mod evaluate;
+pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod npy;
 pub(crate) mod rate;

@@ -5,21 +5,22 @@
 
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
 use rayon::prelude::*;
 
+use super::picture::Picture;
 use super::{Images, Normalisation, Split};
 use crate::error::{Error, Result};
 
 /// Shorter side after resizing, in pixels.
-pub const RESIZE: u32 = 256;
+pub const RESIZE: usize = 256;
 /// Side of the centre crop, in pixels.
-pub const CROP: u32 = 224;
+pub const CROP: usize = 224;
 
 /// Reads one split: its sub-folder (`train`, or `val` or `test`) if there is one, else `folder`.
 ///
-/// Classes are the sub-folders in alphabetical order; `limit` keeps the first so many files, spread
-/// evenly over the alphabetical list of all.
+/// Classes are the sub-folders in alphabetical order. Without a `limit` the pictures stay in their
+/// files and are decoded when they are asked for; else so many, spread evenly over the alphabetical
+/// list of all, are decoded now.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::File`] if there is no class folder or no picture, or one picture does
@@ -52,21 +53,33 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
             .map(|i| files[i * files.len() / limit].clone())
             .collect();
     }
-    let decoded = files
+    let name = format!("{} {word}", folder.display());
+    let classes = class_folders.len();
+    let (paths, labels): (Vec<PathBuf>, Vec<usize>) = files.into_iter().unzip();
+    let normalisation = Normalisation {
+        mean: vec![0.485, 0.456, 0.406],
+        deviation: vec![0.229, 0.224, 0.225],
+    };
+    if limit.is_none() {
+        return Images::of_files(name, [3, CROP, CROP], classes, paths, labels, normalisation);
+    }
+    let decoded = paths
         .par_iter()
-        .map(|(path, _)| decode(path))
+        .map(|path| Ok(prepare(&Picture::decode(path)?, CROP).planes.into_owned()))
         .collect::<Result<Vec<_>>>()?;
     Images::new(
-        format!("{} {word}", folder.display()),
-        [3, CROP as usize, CROP as usize],
-        class_folders.len(),
+        name,
+        [3, CROP, CROP],
+        classes,
         decoded.concat(),
-        files.into_iter().map(|(_, class)| class).collect(),
-        Normalisation {
-            mean: vec![0.485, 0.456, 0.406],
-            deviation: vec![0.229, 0.224, 0.225],
-        },
+        labels,
+        normalisation,
     )
+}
+
+/// A picture as the official evaluation cuts it for a network that reads squares of `side` pixels.
+pub fn prepare<'a>(picture: &Picture<'a>, side: usize) -> Picture<'a> {
+    picture.resize_and_centre(side * RESIZE / CROP, side)
 }
 
 /// The sub-folder of `folder` that holds a split, if there is one.
@@ -100,46 +113,4 @@ fn is_picture(path: &Path) -> bool {
     path.extension()
         .and_then(|e| e.to_str())
         .is_some_and(|e| ["jpg", "jpeg", "png"].contains(&e.to_lowercase().as_str()))
-}
-
-/// Decodes, resizes and crops one picture to (3, 224, 224) bytes.
-fn decode(path: &Path) -> Result<Vec<u8>> {
-    let undecodable = |e: String| {
-        Error::file(
-            path,
-            "a JPEG or PNG picture",
-            e,
-            "replace or remove the file",
-        )
-    };
-    let reader = image::ImageReader::open(path)
-        .and_then(|reader| reader.with_guessed_format())
-        .map_err(|e| Error::io("read", path, e, "check the file's permissions"))?;
-    let picture = reader.decode().map_err(|e| undecodable(e.to_string()))?;
-    let (width, height) = (picture.width(), picture.height());
-    if width == 0 || height == 0 {
-        return Err(undecodable("an empty picture".into()));
-    }
-    // torchvision's Resize truncates the longer side, and rounds the crop's corner.
-    let longer =
-        |long: u32, short: u32| (u64::from(RESIZE) * u64::from(long) / u64::from(short)) as u32;
-    let (width, height) = if width <= height {
-        (RESIZE, longer(height, width))
-    } else {
-        (longer(width, height), RESIZE)
-    };
-    let resized = image::imageops::resize(&picture.to_rgb8(), width, height, FilterType::Triangle);
-    let corner = |side: u32| ((f64::from(side - CROP) / 2.0).round_ties_even()) as u32;
-    let (left, top) = (corner(width), corner(height));
-    let plane = (CROP * CROP) as usize;
-    let mut planes = vec![0; 3 * plane];
-    for y in 0..CROP {
-        for x in 0..CROP {
-            let pixel = resized.get_pixel(left + x, top + y);
-            for (channel, value) in pixel.0.into_iter().enumerate() {
-                planes[channel * plane + (y * CROP + x) as usize] = value;
-            }
-        }
-    }
-    Ok(planes)
 }

@@ -5,6 +5,7 @@
 //! | [`idx`] | IDX files, plain or gzip: Fashion-MNIST, MNIST |
 //! | [`cifar`] | CIFAR-10 in its binary layout |
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
+//! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
 //! | [`source`] | which of these a command line means |
 //! | [`subspaces`] | tokens drawn from a union of subspaces |
@@ -12,15 +13,19 @@
 pub mod cifar;
 pub mod idx;
 pub mod image_folder;
+pub mod picture;
 pub mod procedural;
 pub mod source;
 pub mod subspaces;
 
 pub use source::{DataArguments, DataName};
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use picture::Picture;
 
 /// Which part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +46,16 @@ pub struct Normalisation {
     pub deviation: Vec<f32>,
 }
 
-/// Images of one size with their labels, as bytes.
+/// Where pictures are kept.
+#[derive(Debug, Clone)]
+enum Store {
+    /// (images, channels, height, width), row-major.
+    Bytes(Vec<u8>),
+    /// One file each, of any size.
+    Files(Vec<PathBuf>),
+}
+
+/// Labelled pictures of one size, or cut to it when a network asks for them.
 #[derive(Debug, Clone)]
 pub struct Images {
     /// Name for people: "fashion-mnist train".
@@ -50,13 +64,13 @@ pub struct Images {
     pub shape: [usize; 3],
     /// Number of classes.
     pub classes: usize,
-    /// (images, channels, height, width), row-major.
-    pub pixels: Vec<u8>,
+    store: Store,
     /// One class per image, from 0.
     pub labels: Vec<usize>,
     /// How to turn pixels into network input.
     pub normalisation: Normalisation,
-    /// SHA-256 of shape, pixels and labels, hexadecimal.
+    /// SHA-256 of shape, labels and pixels, hexadecimal; of pictures that stay in their files, their
+    /// names and sizes stand for the pixels.
     pub sha256: String,
 }
 
@@ -90,17 +104,48 @@ impl Images {
                 "pass as many images as labels, at least one",
             ));
         }
-        let mut hash = sha2::Sha256::new();
-        for number in shape.iter().chain(&labels) {
-            hash.update((*number as u64).to_le_bytes());
-        }
+        let mut hash = hash_of(shape, &labels);
         hash.update(&pixels);
         Ok(Self {
             sha256: crate::artefact::hexadecimal(&hash.finalize()),
             name,
             shape,
             classes,
-            pixels,
+            store: Store::Bytes(pixels),
+            labels,
+            normalisation,
+        })
+    }
+
+    /// Pictures that stay in their files.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file is not there.
+    pub fn of_files(
+        name: impl Into<String>,
+        shape: [usize; 3],
+        classes: usize,
+        paths: Vec<PathBuf>,
+        labels: Vec<usize>,
+        normalisation: Normalisation,
+    ) -> Result<Self> {
+        use sha2::Digest;
+        let mut hash = hash_of(shape, &labels);
+        for path in &paths {
+            let remedy = "check that it can be read";
+            let file = std::fs::metadata(path).map_err(|e| Error::io("read", path, e, remedy))?;
+            hash.update(file.len().to_le_bytes());
+            // Class and file: the same pictures may lie elsewhere.
+            for part in path.iter().rev().take(2) {
+                hash.update(part.as_encoded_bytes());
+            }
+        }
+        Ok(Self {
+            sha256: crate::artefact::hexadecimal(&hash.finalize()),
+            name: name.into(),
+            shape,
+            classes,
+            store: Store::Files(paths),
             labels,
             normalisation,
         })
@@ -116,25 +161,50 @@ impl Images {
         self.labels.is_empty()
     }
 
-    /// Bytes of image `index`, (channels, height, width).
-    pub fn image(&self, index: usize) -> &[u8] {
-        let size: usize = self.shape.iter().product();
-        &self.pixels[index * size..(index + 1) * size]
+    /// Picture `index` as it is kept, at its own size.
+    ///
+    /// # Errors
+    /// Those of [`Picture::decode`].
+    pub fn picture(&self, index: usize) -> Result<Picture<'_>> {
+        match &self.store {
+            Store::Bytes(bytes) => {
+                let size: usize = self.shape.iter().product();
+                Ok(Picture {
+                    shape: self.shape,
+                    planes: bytes[index * size..(index + 1) * size].into(),
+                })
+            }
+            Store::Files(paths) => Picture::decode(&paths[index]),
+        }
     }
 
-    /// Network input for the images `indices`: (indices, channels, height, width).
-    pub fn normalised(&self, indices: impl IntoIterator<Item = usize>) -> Vec<f32> {
+    /// Network input of `[height, width]` for the images `indices`: (indices, channels, height,
+    /// width). Pictures in files are cut as the official evaluation cuts them; others are resized if
+    /// they are not of that size.
+    ///
+    /// # Errors
+    /// As [`Images::picture`].
+    pub fn normalised(
+        &self,
+        indices: impl IntoIterator<Item = usize>,
+        to: [usize; 2],
+    ) -> Result<Vec<f32>> {
         let mut input = Vec::new();
         for index in indices {
-            self.normalise_into(self.image(index), &mut input);
+            let picture = self.picture(index)?;
+            let picture = match self.store {
+                Store::Files(_) if to[0] == to[1] => image_folder::prepare(&picture, to[0]),
+                _ => picture.resize(to),
+            };
+            self.normalise_into(&picture, &mut input);
         }
-        input
+        Ok(input)
     }
 
-    /// Appends the network input of one image's bytes.
-    pub fn normalise_into(&self, image: &[u8], input: &mut Vec<f32>) {
-        let plane = self.shape[1] * self.shape[2];
-        for (channel, pixels) in image.chunks_exact(plane).enumerate() {
+    /// Appends the network input of a picture.
+    pub fn normalise_into(&self, picture: &Picture<'_>, input: &mut Vec<f32>) {
+        let plane = picture.shape[1] * picture.shape[2];
+        for (channel, pixels) in picture.planes.chunks_exact(plane).enumerate() {
             let mean = self.normalisation.mean[channel];
             let deviation = self.normalisation.deviation[channel];
             input.extend(
@@ -150,18 +220,51 @@ impl Images {
     /// # Errors
     /// [`Error::Shape`] if there are none.
     pub fn subset(&self, indices: &[usize]) -> Result<Self> {
-        Self::new(
-            self.name.clone(),
-            self.shape,
-            self.classes,
-            indices
-                .iter()
-                .flat_map(|&i| self.image(i))
-                .copied()
-                .collect(),
-            indices.iter().map(|&i| self.labels[i]).collect(),
-            self.normalisation.clone(),
-        )
+        let labels = indices.iter().map(|&i| self.labels[i]).collect();
+        let (name, normalisation) = (self.name.clone(), self.normalisation.clone());
+        match &self.store {
+            Store::Bytes(bytes) => {
+                let size: usize = self.shape.iter().product();
+                let chosen = indices
+                    .iter()
+                    .flat_map(|&i| &bytes[i * size..(i + 1) * size]);
+                let chosen = chosen.copied().collect();
+                Self::new(
+                    name,
+                    self.shape,
+                    self.classes,
+                    chosen,
+                    labels,
+                    normalisation,
+                )
+            }
+            Store::Files(paths) => {
+                let chosen = indices.iter().map(|&i| paths[i].clone()).collect();
+                Self::of_files(
+                    name,
+                    self.shape,
+                    self.classes,
+                    chosen,
+                    labels,
+                    normalisation,
+                )
+            }
+        }
+    }
+
+    /// The same pictures with their labels in an order drawn by the seed: nothing about the classes is
+    /// left to learn, and everything else stays.
+    pub fn permuted(&self, seed: u64) -> Self {
+        use rand::seq::SliceRandom;
+        let mut permuted = self.clone();
+        let name = format!("permuted labels/{}", self.name);
+        permuted
+            .labels
+            .shuffle(&mut crate::seed::stream(seed, &name));
+        permuted.sha256 =
+            crate::artefact::sha256(format!("{name} {seed} {}", self.sha256).as_bytes());
+        permuted.name = format!("{} with permuted labels", self.name);
+        permuted
     }
 
     /// `count` distinct indices, or all of them, drawn by the seed and sorted.
@@ -172,4 +275,14 @@ impl Images {
         indices.sort_unstable();
         indices
     }
+}
+
+/// What the hash of a data set begins with.
+fn hash_of(shape: [usize; 3], labels: &[usize]) -> sha2::Sha256 {
+    use sha2::Digest;
+    let mut hash = sha2::Sha256::new();
+    for number in shape.iter().chain(labels) {
+        hash.update((*number as u64).to_le_bytes());
+    }
+    hash
 }

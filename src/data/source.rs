@@ -77,6 +77,24 @@ impl DataArguments {
         }
     }
 
+    /// `limit` images of a split, drawn by the seed, or all of them; pictures of a folder stay in their
+    /// files.
+    ///
+    /// # Errors
+    /// As [`DataArguments::read`].
+    pub fn draw(&self, split: Split, limit: Option<usize>, seed: u64) -> Result<Images> {
+        let decoded = if self.data == DataName::ImageFolder {
+            None
+        } else {
+            limit
+        };
+        let images = self.read(split, decoded, seed)?;
+        match limit {
+            Some(limit) => images.subset(&images.sample(limit, seed)),
+            None => Ok(images),
+        }
+    }
+
     /// Whether the data set has a training split: an image folder may hold a validation split alone.
     pub fn has_training_images(&self) -> bool {
         match (self.data, &self.data_dir) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -91,6 +93,22 @@ pub fn progress(length: usize, what: &str) -> ProgressBar {
     }
     bar.set_message(what.to_owned());
     bar
+}
+
+/// Set by the first Ctrl-C, for work that can stop in good order; the second ends the program at once.
+pub fn ctrl_c() -> &'static AtomicBool {
+    static PRESSED: AtomicBool = AtomicBool::new(false);
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let handler = || {
+            if PRESSED.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        };
+        // Without a handler Ctrl-C ends the program as it always did; the state on disk stays good.
+        let _ = ctrlc::set_handler(handler);
+    });
+    &PRESSED
 }
 
 /// Runs a program, with memory kept for reuse: prints an error on one line and turns it into the exit code.

@@ -2,6 +2,7 @@
 //! the same sizes as control.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dfdx::prelude::Cpu;
 
@@ -77,11 +78,13 @@ impl Subject {
                 if arguments.train {
                     let images = training_images.as_ref().ok_or_else(no_training_images)?;
                     let training = Training {
-                        config: sizes("demo")?,
+                        network: CrateClassifier::new(sizes("demo")?, seed, &Cpu::default())?,
+                        start: None,
                         recipe: recipe(data.data),
                         seed,
                         threads,
                         out: &path,
+                        save_every: Duration::from_secs(300),
                     };
                     training.run(images, &held_out_images)?;
                 }

@@ -2,43 +2,54 @@
 //! says how it was made.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use dfdx::prelude::Cpu;
 use indicatif::ProgressBar;
+use serde::Serialize;
 
-use super::console;
 use super::record::{command, commit, DataRecord};
+use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{checkpoint, CrateClassifier, CrateConfig};
+use crate::model::{checkpoint, CrateClassifier};
 use crate::train::{self, Epoch, Observer, Recipe, Run};
 
 /// What to train and where to leave it.
 #[derive(Debug, Clone)]
 pub struct Training<'a> {
-    /// The network's sizes.
-    pub config: CrateConfig,
+    /// The network to start from.
+    pub network: CrateClassifier<f32, Cpu>,
+    /// What is known of where it comes from, if not from the seed.
+    pub start: Option<serde_json::Value>,
     /// How to train it.
     pub recipe: Recipe,
-    /// Seed of initialisation, order and augmentation.
+    /// Seed of order and augmentation.
     pub seed: u64,
     /// Threads; do not change the result.
     pub threads: usize,
-    /// The checkpoint to write. The state of an unfinished run lies beside it, as `FILE.state`.
+    /// The checkpoint to write. Beside it lie the state of an unfinished run, as `FILE.state`, and the
+    /// course of the training, as `FILE.csv`.
     pub out: &'a Path,
+    /// How long to train between two writings of the state within an epoch.
+    pub save_every: Duration,
 }
 
-struct Bar(ProgressBar);
+struct Bar<'a> {
+    bar: ProgressBar,
+    stop: &'a AtomicBool,
+}
 
-impl Observer for Bar {
+impl Observer for Bar<'_> {
     fn step(&mut self, step: usize, steps: usize, loss: f64) {
-        self.0.set_length(steps as u64);
-        self.0.set_position(step as u64);
-        self.0.set_message(format!("training, loss {loss:.3}"));
+        self.bar.set_length(steps as u64);
+        self.bar.set_position(step as u64);
+        self.bar.set_message(format!("training, loss {loss:.3}"));
     }
 
-    fn epoch(&mut self, epoch: &Epoch) {
+    fn epoch(&mut self, epoch: &Epoch, _: &CrateClassifier<f32, Cpu>) {
         let line = format!(
             "epoch {:3}: training loss {:.4}, held-out loss {:.4}, held-out accuracy {:.2} %",
             epoch.epoch,
@@ -47,46 +58,80 @@ impl Observer for Bar {
             100.0 * epoch.held_out.accuracy
         );
         // Without a terminal the bar is silent, and so would be a line printed through it.
-        if self.0.is_hidden() {
+        if self.bar.is_hidden() {
             eprintln!("{line}");
         } else {
-            self.0.println(line);
+            self.bar.println(line);
         }
     }
+
+    fn wants_to_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// The course of the training, a line per epoch.
+#[derive(Debug, Serialize)]
+struct Row {
+    epoch: usize,
+    learning_rate: f64,
+    training_loss: f64,
+    held_out_loss: f64,
+    held_out_accuracy: f64,
+    held_out_top5: f64,
 }
 
 impl Training<'_> {
     /// Trains, writes the checkpoint with its training record as metadata, and returns the record of
     /// every epoch.
     ///
-    /// A run that was interrupted goes on from its last finished epoch and ends with the same bytes.
+    /// A run that was interrupted, by Ctrl-C or otherwise, goes on from its last state and ends with
+    /// the same bytes.
     ///
     /// # Errors
     /// As [`train::train`] and [`checkpoint::write`].
-    pub fn run(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
+    pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
-        let mut network = CrateClassifier::new(self.config, self.seed, &Cpu::default())?;
-        let state_file = state_file(self.out);
+        let mut network = self.network;
+        let state_file = beside(self.out, "state");
         let run = Run {
             seed: self.seed,
             threads: self.threads,
-            state_file: &state_file,
+            state_file: Some(&state_file),
+            save_every: self.save_every,
         };
         // The source may change while hours pass: this run is of the source at its start.
         let commit = commit();
-        let mut bar = Bar(console::progress(1, "training"));
+        let mut bar = Bar {
+            bar: console::progress(1, "training"),
+            stop: console::ctrl_c(),
+        };
         let epochs = train::train(&mut network, images, held_out, &self.recipe, &run, &mut bar)?;
-        bar.0.finish_and_clear();
+        bar.bar.finish_and_clear();
         let record = serde_json::json!({
             "command": command(),
             "commit": commit,
             "seed": self.seed,
+            "start": self.start,
             "recipe": self.recipe,
             "images": DataRecord::from(images),
             "held_out": DataRecord::from(held_out),
             "epochs": epochs,
         });
+        let per_epoch = images.len().div_ceil(self.recipe.batch);
+        let rows: Vec<Row> = epochs
+            .iter()
+            .map(|epoch| Row {
+                epoch: epoch.epoch,
+                learning_rate: self.recipe.learning_rate_at(epoch.epoch - 1, 0, per_epoch),
+                training_loss: epoch.training_loss,
+                held_out_loss: epoch.held_out.loss,
+                held_out_accuracy: epoch.held_out.accuracy,
+                held_out_top5: epoch.held_out.top5,
+            })
+            .collect();
+        table::write(&beside(self.out, "csv"), &rows)?;
         checkpoint::write(self.out, &network, &record)?;
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
@@ -94,8 +139,10 @@ impl Training<'_> {
     }
 }
 
-fn state_file(out: &Path) -> PathBuf {
+/// `FILE.ending`.
+fn beside(out: &Path, ending: &str) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
-    name.push(".state");
+    name.push(".");
+    name.push(ending);
     name.into()
 }

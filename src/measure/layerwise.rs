@@ -200,6 +200,7 @@ pub fn measure(
     done: impl Fn(usize) + Sync,
 ) -> Result<Layerwise> {
     crate::train::check_fit(network, images)?;
+    let size = network.config().image_size;
     let pieces: Vec<&[usize]> = indices.chunks(PIECE).collect();
     measure_pieces(
         network,
@@ -208,7 +209,7 @@ pub fn measure(
         epsilon,
         threads,
         |piece| {
-            let input = images.normalised(pieces[piece].iter().copied());
+            let input = images.normalised(pieces[piece].iter().copied(), size);
             done(pieces[piece].len());
             input
         },
@@ -235,7 +236,7 @@ pub fn measure_input(
         quantities,
         epsilon,
         threads,
-        |piece| pieces[piece].to_vec(),
+        |piece| Ok(pieces[piece].to_vec()),
     )
 }
 
@@ -251,7 +252,9 @@ pub fn tokens_at(
 ) -> Result<Vec<Array2<f64>>> {
     crate::train::check_fit(network, images)?;
     let mut recorder = Recorder::new([site]);
-    network.forward_probed(&images.normalised(indices.iter().copied()), &mut recorder)?;
+    let size = network.config().image_size;
+    let input = images.normalised(indices.iter().copied(), size)?;
+    network.forward_probed(&input, &mut recorder)?;
     let layers = 0..network.layers().len();
     layers
         .map(|layer| {
@@ -268,7 +271,7 @@ fn measure_pieces(
     quantities: &[Quantity],
     epsilon: f64,
     threads: usize,
-    input: impl Fn(usize) -> Vec<f32> + Sync,
+    input: impl Fn(usize) -> Result<Vec<f32>> + Sync,
 ) -> Result<Layerwise> {
     let layers = network
         .layers()
@@ -280,7 +283,7 @@ fn measure_pieces(
     sites.dedup();
     let parts = parallel::map(pieces, threads, |piece| {
         let mut recorder = Recorder::new(sites.clone());
-        let logits = network.forward_probed(&input(piece), &mut recorder)?;
+        let logits = network.forward_probed(&input(piece)?, &mut recorder)?;
         let mut zero_tokens = 0;
         let mut values = Vec::with_capacity(layers.len());
         for (layer, operators) in layers.iter().enumerate() {

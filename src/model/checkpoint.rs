@@ -1,4 +1,12 @@
-//! Checkpoints: safetensors files whose keys are those of the official state dict.
+//! Checkpoints: safetensors files whose keys are those of the official state dict, and the official
+//! code's own files ([`super::pytorch`]).
+//!
+//! What is written here loads into the official model with two lines of Python:
+//!
+//! ```python
+//! from safetensors.torch import load_file
+//! model.load_state_dict(load_file("net.safetensors"))
+//! ```
 //!
 //! Files written here also carry the configuration and a record of how the network was trained,
 //! as JSON under the one metadata key `whitebox`. Files without it are read too: sizes follow from
@@ -14,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::backbone::Backbone;
 use super::config::{CrateConfig, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
 use super::parameters::{Parameter, Visitor};
-use super::CrateClassifier;
+use super::{pytorch, CrateClassifier};
 use crate::artefact;
 use crate::error::{Error, Result};
 
@@ -31,9 +39,9 @@ struct Metadata {
 
 /// A tensor as the file has it, converted to f32.
 #[derive(Debug, Clone, PartialEq)]
-struct Entry {
-    shape: Vec<usize>,
-    values: Vec<f32>,
+pub(super) struct Entry {
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
 }
 
 /// The contents of a checkpoint file.
@@ -50,11 +58,12 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a safetensors file of f32, f16, bf16 or f64 tensors.
+    /// Reads f32, f16, bf16 or f64 tensors from a safetensors file, or from one that `torch.save`
+    /// wrote (`.pth`, `.pth.tar`).
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::File`] if the file is truncated, is no safetensors file, or
-    /// holds a tensor of another type.
+    /// [`Error::Io`], or [`Error::File`] if the file is truncated, is of neither kind, holds a tensor
+    /// of another type, or a pickle that calls for anything but tensors.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path)
             .map_err(|e| Error::io("read", path, e, "name a checkpoint with --checkpoint"))?;
@@ -66,6 +75,23 @@ impl Checkpoint {
                 "copy it again, or convert the checkpoint to safetensors",
             )
         };
+        if pytorch::is_pytorch(&bytes) {
+            let tensors = pytorch::read(&bytes).map_err(|got| {
+                Error::file(
+                    path,
+                    "a checkpoint that torch.save wrote, with a state dict of tensors",
+                    got,
+                    "copy it again, or save the state dict alone",
+                )
+            })?;
+            return Ok(Self {
+                path: path.to_owned(),
+                tensors,
+                config: None,
+                training: None,
+                sha256: artefact::sha256(&bytes),
+            });
+        }
         let file = SafeTensors::deserialize(&bytes)
             .map_err(|e| malformed(format!("{} bytes that are not one ({e})", bytes.len())))?;
         let metadata = SafeTensors::read_metadata(&bytes)
@@ -81,7 +107,7 @@ impl Checkpoint {
         };
         let mut tensors = HashMap::new();
         for (name, view) in file.tensors() {
-            let values = to_f32(&view).ok_or_else(|| {
+            let values = to_f32(view.dtype(), view.data()).ok_or_else(|| {
                 Error::file(
                     path,
                     format!("tensor {name} of type F32, F16, BF16 or F64"),
@@ -306,9 +332,9 @@ pub fn write<D: Backbone<f32>>(
     artefact::write(path, &file)
 }
 
-fn to_f32(view: &TensorView<'_>) -> Option<Vec<f32>> {
-    let data = view.data();
-    Some(match view.dtype() {
+/// Little-endian numbers of a floating-point type, as f32.
+pub(super) fn to_f32(dtype: FileType, data: &[u8]) -> Option<Vec<f32>> {
+    Some(match dtype {
         FileType::F32 => artefact::f32_from_bytes(data),
         FileType::F64 => data
             .chunks_exact(8)

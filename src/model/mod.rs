@@ -9,6 +9,8 @@
 //! | [`crate_classifier`] | the classifier: embedding, layers, head |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | safetensors files with the official parameter names |
+//! | `pytorch`, `pickle` | the official code's checkpoint files |
+//! | [`transfer`] | a network for another task made from a trained one |
 //! | [`probe`] | one interface to every intermediate of a forward pass |
 //!
 //! Everything is generic over the dfdx device and over f32/f64. Rows are tokens here, as in the
@@ -21,7 +23,10 @@ pub mod crate_classifier;
 pub mod embedding;
 pub mod layers;
 pub mod parameters;
+mod pickle;
 pub mod probe;
+mod pytorch;
+pub mod transfer;
 
 pub use backbone::{Backbone, Path};
 pub use config::{CrateConfig, Pool};

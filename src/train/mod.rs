@@ -3,18 +3,23 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`augment`] | random shift and flip |
+//! | [`recipe`] | everything that fixes a run apart from network, data and seed |
+//! | [`augment`], [`rand_augment`] | random changes to training pictures |
 //! | [`optimiser`] | AdamW and Lion over the parameters of a network |
 //! | [`state`] | what a run needs to go on after an interruption |
 
 pub mod augment;
 pub mod optimiser;
+pub mod rand_augment;
+pub mod recipe;
 pub mod state;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use dfdx::prelude::*;
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::data::Images;
@@ -22,8 +27,8 @@ use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
 use crate::model::CrateClassifier;
 use crate::{parallel, seed};
-use augment::Augmentation;
-use optimiser::{gradients_of, Method, Optimiser};
+use optimiser::{gradients_of, Optimiser};
+pub use recipe::Recipe;
 
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
 const SHARD: usize = 16;
@@ -32,86 +37,7 @@ const SHARD: usize = 16;
 const SMALL_SHARD: usize = 1 << 18;
 
 /// Images per piece of an evaluation.
-const EVALUATION_PIECE: usize = 50;
-
-/// Everything that fixes a training run apart from network, data and seed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Passes over the training images.
-    pub epochs: usize,
-    /// Images per step.
-    pub batch: usize,
-    /// Largest learning rate.
-    pub learning_rate: f64,
-    /// AdamW's decoupled weight decay, on every parameter as in the official code.
-    pub weight_decay: f64,
-    /// Epochs of linear warm-up, before the cosine.
-    pub warmup_epochs: f64,
-    /// Label smoothing.
-    pub label_smoothing: f64,
-    /// Random changes to training images.
-    pub augmentation: Augmentation,
-}
-
-impl Recipe {
-    /// The recipe of the networks that ship with this project, for small images.
-    pub fn demo() -> Self {
-        Self {
-            epochs: 10,
-            batch: 128,
-            learning_rate: 1e-3,
-            weight_decay: 0.05,
-            warmup_epochs: 0.5,
-            label_smoothing: 0.1,
-            augmentation: Augmentation {
-                shift: 2,
-                flip: true,
-            },
-        }
-    }
-
-    /// Learning rate at `step` of `steps`: linear warm-up, then a half cosine to zero.
-    pub fn learning_rate_at(&self, step: usize, steps: usize) -> f64 {
-        let warmup = self.warmup_epochs * steps as f64 / self.epochs.max(1) as f64;
-        let step = step as f64;
-        if step < warmup {
-            return self.learning_rate * (step + 1.0) / (warmup + 1.0);
-        }
-        let progress = (step - warmup) / (steps as f64 - warmup).max(1.0);
-        self.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
-    }
-
-    /// Refuses values outside their range.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] naming the flag.
-    pub fn check(&self) -> Result<()> {
-        let number = |name: &str, value: f64, valid: bool, wanted: &str| {
-            if valid {
-                return Ok(());
-            }
-            Err(Error::argument(
-                name,
-                wanted,
-                value.to_string(),
-                "change it",
-            ))
-        };
-        let finite = |value: f64| value.is_finite() && value >= 0.0;
-        let (epochs, batch) = (self.epochs as f64, self.batch as f64);
-        number("--epochs", epochs, self.epochs > 0, "at least 1")?;
-        number("--batch", batch, self.batch > 0, "at least 1")?;
-        let rate = self.learning_rate;
-        number("--learning-rate", rate, finite(rate), "a number >= 0")?;
-        let decay = self.weight_decay;
-        number("--weight-decay", decay, finite(decay), "a number >= 0")?;
-        let warmup = self.warmup_epochs;
-        number("--warmup-epochs", warmup, finite(warmup), "a number >= 0")?;
-        let smoothing = self.label_smoothing;
-        let valid = (0.0..1.0).contains(&smoothing);
-        number("--label-smoothing", smoothing, valid, "in [0, 1)")
-    }
-}
+pub const EVALUATION_PIECE: usize = 50;
 
 /// Mean loss and accuracy over a set of images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -120,6 +46,9 @@ pub struct Score {
     pub loss: f64,
     /// Fraction of images whose largest logit is that of their class.
     pub accuracy: f64,
+    /// Fraction of images whose class has one of the five largest logits.
+    #[serde(default)]
+    pub top5: f64,
 }
 
 /// What one epoch came to.
@@ -138,18 +67,22 @@ pub trait Observer {
     /// After every optimiser step, with its loss.
     fn step(&mut self, step: usize, steps: usize, loss: f64);
     /// After every epoch.
-    fn epoch(&mut self, epoch: &Epoch);
+    fn epoch(&mut self, epoch: &Epoch, network: &CrateClassifier<f32, Cpu>);
+    /// Whether to stop in good order after this step.
+    fn wants_to_stop(&self) -> bool {
+        false
+    }
 }
 
 /// Trains `network` in place and returns the record of every epoch.
 ///
-/// After each epoch the whole state goes to `state_file`, atomically; if that file is there at the
-/// start and belongs to the same run, training goes on from it and ends with the same bytes as an
-/// uninterrupted run.
+/// After each epoch, every so often within one, and before it stops because the observer wants it, the
+/// whole state goes to `state_file`, atomically; if that file is there at the start and belongs to the
+/// same run, training goes on from it and ends with the same bytes as an uninterrupted run.
 ///
 /// # Errors
-/// [`Error::Diverged`] if the loss stops being a number, [`Error::File`] if `state_file` belongs to
-/// another run, [`Error::Io`], [`Error::Device`].
+/// [`Error::Diverged`] if the loss stops being a number, [`Error::Interrupted`] if the observer wants it,
+/// [`Error::File`] if `state_file` belongs to another run, [`Error::Io`], [`Error::Device`].
 pub fn train(
     network: &mut CrateClassifier<f32, Cpu>,
     images: &Images,
@@ -160,36 +93,53 @@ pub fn train(
 ) -> Result<Vec<Epoch>> {
     recipe.check()?;
     check_fit(network, images)?;
-    let steps_per_epoch = images.len().div_ceil(recipe.batch);
-    let steps = steps_per_epoch * recipe.epochs;
-    let mut optimiser = Optimiser::new(Method::AdamW, recipe.weight_decay);
+    check_fit(network, held_out)?;
+    let per_epoch = images.len().div_ceil(recipe.batch);
+    let steps = per_epoch * recipe.epochs;
+    let mut optimiser = Optimiser::new(recipe.method, recipe.weight_decay, recipe.decay);
     let identity = state::identity(network, images, held_out, recipe, run.seed);
-    let mut epochs = state::restore(run.state_file, &identity, network, &mut optimiser)?;
-    for epoch in epochs.len()..recipe.epochs {
+    let mut progress = state::restore(run.state_file, &identity, network, &mut optimiser)?;
+    let mut saved = Instant::now();
+    for epoch in progress.epochs.len()..recipe.epochs {
         let mut order: Vec<usize> = (0..images.len()).collect();
         order.shuffle(&mut seed::stream(run.seed, &format!("order/{epoch}")));
-        let mut total = 0.0;
-        for (index, batch) in order.chunks(recipe.batch).enumerate() {
-            let step = epoch * steps_per_epoch + index;
-            let (loss, gradients) = batch_gradients(network, images, batch, recipe, epoch, run)?;
+        let done = progress.batches;
+        for (index, batch) in order.chunks(recipe.batch).enumerate().skip(done) {
+            let step = epoch * per_epoch + index;
+            let (loss, mut gradients) =
+                batch_gradients(network, images, batch, recipe, epoch, run)?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
-            let rate = recipe.learning_rate_at(step, steps);
+            if let Some(longest) = recipe.gradient_clip {
+                clip(&mut gradients, longest);
+            }
+            let rate = recipe.learning_rate_at(epoch, index, per_epoch);
             parallel::within(run.threads, || optimiser.step(network, &gradients, rate))??;
-            total += loss * batch.len() as f64;
+            progress.batches += 1;
+            progress.loss += loss * batch.len() as f64;
             observer.step(step + 1, steps, loss);
+            let stop = observer.wants_to_stop();
+            if stop || saved.elapsed() >= run.save_every {
+                state::save(run.state_file, &identity, network, &optimiser, &progress)?;
+                saved = Instant::now();
+            }
+            if stop {
+                return Err(Error::Interrupted { step: step + 1 });
+            }
         }
         let record = Epoch {
             epoch: epoch + 1,
-            training_loss: total / images.len() as f64,
-            held_out: evaluate(network, held_out, run.threads)?,
+            training_loss: progress.loss / images.len() as f64,
+            held_out: evaluate(network, held_out, run.threads, || {})?,
         };
-        observer.epoch(&record);
-        epochs.push(record);
-        state::save(run.state_file, &identity, network, &optimiser, &epochs)?;
+        observer.epoch(&record, network);
+        progress.epochs.push(record);
+        (progress.batches, progress.loss) = (0, 0.0);
+        state::save(run.state_file, &identity, network, &optimiser, &progress)?;
+        saved = Instant::now();
     }
-    Ok(epochs)
+    Ok(progress.epochs)
 }
 
 /// The circumstances of a run.
@@ -199,8 +149,22 @@ pub struct Run<'a> {
     pub seed: u64,
     /// Threads; does not change the result.
     pub threads: usize,
-    /// Where to keep the state after every epoch.
-    pub state_file: &'a Path,
+    /// Where to keep the state, if it is to be kept.
+    pub state_file: Option<&'a Path>,
+    /// How long to train between two writings of the state within an epoch.
+    pub save_every: Duration,
+}
+
+/// Scales gradients, as one vector, down to the length `longest`: PyTorch's `clip_grad_norm_`.
+fn clip(gradients: &mut [Vec<f32>], longest: f64) {
+    let square = |gradient: &Vec<f32>| gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
+    let norm = gradients.iter().map(square).sum::<f64>().sqrt();
+    let factor = longest / (norm + 1e-6);
+    if factor < 1.0 {
+        for gradient in gradients.iter_mut().flatten() {
+            *gradient *= factor as f32;
+        }
+    }
 }
 
 /// Mean loss of a batch and its gradient by parameter.
@@ -219,13 +183,17 @@ fn batch_gradients(
         recipe.label_smoothing,
         run.threads,
         |piece| {
-            let mut input = Vec::new();
-            for &image in &batch[piece] {
+            // Decoding and changing pictures is shared out as the kernels are: no core waits.
+            let inputs = batch[piece].par_iter().map(|&image| {
                 let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
-                let changed = recipe.augmentation.apply(images, image, &mut rng);
+                let picture = images.picture(image)?;
+                let size = network.config().image_size;
+                let changed = recipe.augmentation.apply(&picture, size, &mut rng);
+                let mut input = Vec::new();
                 images.normalise_into(&changed, &mut input);
-            }
-            input
+                Ok(input)
+            });
+            Ok(inputs.collect::<Result<Vec<_>>>()?.concat())
         },
     )
 }
@@ -240,14 +208,14 @@ pub fn gradients(
     labels: &[usize],
     smoothing: f64,
     threads: usize,
-    input: impl Fn(std::ops::Range<usize>) -> Vec<f32> + Sync,
+    input: impl Fn(std::ops::Range<usize>) -> Result<Vec<f32>> + Sync,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
     let shards = labels.len().div_ceil(SHARD);
     let shard = |index: usize| {
         let range = index * SHARD..((index + 1) * SHARD).min(labels.len());
         let weight = range.len() as f64 / labels.len() as f64;
         let labels = &labels[range.clone()];
-        shard_gradients(network, &input(range), labels, smoothing, weight)
+        shard_gradients(network, &input(range)?, labels, smoothing, weight)
     };
     let mut sum: Option<(f64, Vec<Vec<f32>>)> = None;
     let mut add = |(loss, part): (f64, Vec<Vec<f32>>)| match &mut sum {
@@ -307,7 +275,7 @@ fn shard_gradients(
     Ok((loss, gradients_of(network, gradients)?))
 }
 
-/// Loss (without smoothing) and accuracy.
+/// Loss (without smoothing) and accuracy; `done` is called after every [`EVALUATION_PIECE`] images.
 ///
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
@@ -315,6 +283,7 @@ pub fn evaluate(
     network: &CrateClassifier<f32, Cpu>,
     images: &Images,
     threads: usize,
+    done: impl Fn() + Sync,
 ) -> Result<Score> {
     check_fit(network, images)?;
     let classes = network.config().classes;
@@ -322,22 +291,26 @@ pub fn evaluate(
     let parts = parallel::map(pieces, threads, |piece| {
         let start = piece * EVALUATION_PIECE;
         let end = (start + EVALUATION_PIECE).min(images.len());
-        let logits = network.forward(&images.normalised(start..end))?;
-        let (mut loss, mut correct) = (0.0, 0);
+        let input = images.normalised(start..end, network.config().image_size)?;
+        let logits = network.forward(&input)?;
+        let (mut loss, mut correct, mut among) = (0.0, 0, 0);
         for (row, &label) in logits.chunks_exact(classes).zip(&images.labels[start..end]) {
             let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
             loss += largest + sum.ln() - row[label];
-            correct += usize::from(row[label] == largest);
+            let above = row.iter().filter(|&&x| x > row[label]).count();
+            correct += usize::from(above == 0);
+            among += usize::from(above < 5);
         }
-        Ok((loss, correct))
+        done();
+        Ok((loss, correct, among))
     })?;
-    let loss: f64 = parts.iter().map(|(loss, _)| loss).sum();
-    let correct: usize = parts.iter().map(|(_, correct)| correct).sum();
+    let count = images.len() as f64;
     Ok(Score {
-        loss: loss / images.len() as f64,
-        accuracy: correct as f64 / images.len() as f64,
+        loss: parts.iter().map(|part| part.0).sum::<f64>() / count,
+        accuracy: parts.iter().map(|part| part.1).sum::<usize>() as f64 / count,
+        top5: parts.iter().map(|part| part.2).sum::<usize>() as f64 / count,
     })
 }
 
@@ -347,12 +320,11 @@ pub fn evaluate(
 /// [`Error::Shape`] naming both.
 pub fn check_fit(network: &CrateClassifier<f32, Cpu>, images: &Images) -> Result<()> {
     let config = network.config();
-    let wanted = [config.channels, config.image_size[0], config.image_size[1]];
-    if images.shape != wanted {
+    if images.shape[0] != config.channels {
         return Err(Error::shape(
             format!("images of {}", images.name),
-            format!("{wanted:?} (channels, height, width)"),
-            format!("{:?}", images.shape),
+            format!("{} channels", config.channels),
+            format!("{}", images.shape[0]),
             "choose the data set the network was made for, or train one with --train",
         ));
     }
@@ -372,20 +344,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rate_rises_then_falls_to_zero() {
-        let recipe = Recipe {
-            epochs: 10,
-            batch: 1,
-            learning_rate: 1.0,
-            weight_decay: 0.0,
-            warmup_epochs: 2.0,
-            label_smoothing: 0.0,
-            augmentation: Augmentation::default(),
-        };
-        let rates: Vec<f64> = (0..100).map(|s| recipe.learning_rate_at(s, 100)).collect();
-        assert!(rates[..20].windows(2).all(|w| w[0] < w[1]));
-        assert!(rates[20..].windows(2).all(|w| w[0] > w[1]));
-        assert_eq!(rates[20], 1.0);
-        assert!(rates[99] < 1e-2);
+    fn gradients_are_clipped_as_one_vector() {
+        let mut gradients = vec![vec![3.0, 0.0], vec![4.0]];
+        clip(&mut gradients, 10.0);
+        assert_eq!(gradients, [vec![3.0, 0.0], vec![4.0]]);
+        clip(&mut gradients, 1.0);
+        let flat = gradients.concat();
+        let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
+        assert!(close(flat[0], 0.6) && close(flat[2], 0.8), "{flat:?}");
     }
 }

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use dfdx::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::recipe::Decay;
 use crate::error::{Error, Result};
 use crate::fused;
 use crate::model::parameters::{Parameter, Visitor};
@@ -36,6 +37,7 @@ impl Method {
 pub struct Optimiser {
     method: Method,
     weight_decay: f64,
+    decay: Decay,
     steps: i32,
     /// By moment, then by parameter in the order of the network; empty before the first step.
     moments: Vec<Vec<Vec<f32>>>,
@@ -43,10 +45,11 @@ pub struct Optimiser {
 
 impl Optimiser {
     /// No steps taken yet.
-    pub fn new(method: Method, weight_decay: f64) -> Self {
+    pub fn new(method: Method, weight_decay: f64, decay: Decay) -> Self {
         Self {
             method,
             weight_decay,
+            decay,
             steps: 0,
             moments: vec![Vec::new(); method.moments()],
         }
@@ -126,7 +129,13 @@ impl Visitor<f32, Cpu> for Update<'_> {
             return Err(unfit(parameter, values.len(), length));
         }
         tensor.copy_into(&mut values);
-        let (rate, decay) = (self.learning_rate, optimiser.weight_decay);
+        let decays = match optimiser.decay {
+            Decay::All => true,
+            // Class token and positions have axes of length 1 in front.
+            Decay::Matrices => parameter.shape.len() == 2,
+        };
+        let decay = if decays { optimiser.weight_decay } else { 0.0 };
+        let rate = self.learning_rate;
         match (optimiser.method, &mut moments[..]) {
             (Method::AdamW, [first, second]) => {
                 fused::optimiser::AdamW::at(optimiser.steps, rate, decay, [0.9, 0.999], 1e-8).step(

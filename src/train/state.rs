@@ -1,5 +1,6 @@
-//! What a run needs to go on after an interruption: parameters, both moments, steps taken, the
-//! record of finished epochs. Order and augmentation follow from seed and epoch.
+//! What a run needs to go on after an interruption: parameters, moments, steps taken, the record of
+//! finished epochs and how far the running one has come. Learning rate, order and augmentation follow
+//! from recipe, seed, epoch and batch.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,41 +19,82 @@ use crate::model::CrateClassifier;
 const METADATA_KEY: &str = "whitebox.state";
 const REMEDY: &str = "delete the state file to start again";
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Header {
-    identity: String,
-    steps: i32,
-    epochs: Vec<Epoch>,
+/// How far a run has come.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) epochs: Vec<Epoch>,
+    /// Batches done of the epoch after those.
+    pub(super) batches: usize,
+    /// Sum of their images' losses.
+    pub(super) loss: f64,
 }
 
-/// A text that is equal for equal runs: network, data, recipe and seed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    identity: serde_json::Value,
+    steps: i32,
+    progress: Progress,
+    /// SHA-256 of all tensors' bytes, in the order of their names.
+    sha256: String,
+}
+
+/// A value that is equal for equal runs: network and its start, data, recipe and seed.
 pub(super) fn identity(
     network: &CrateClassifier<f32, Cpu>,
     images: &Images,
     held_out: &Images,
     recipe: &Recipe,
     seed: u64,
-) -> String {
-    let text = serde_json::json!({
+) -> serde_json::Value {
+    let start = network.parameters().into_iter();
+    let start: Vec<Vec<u8>> = start.map(|p| artefact::f32_to_bytes(&p.values)).collect();
+    serde_json::json!({
         "config": network.config(),
+        "start": artefact::sha256_of(start.iter().map(Vec::as_slice)),
         "images": images.sha256,
         "held_out": held_out.sha256,
         "recipe": recipe,
         "seed": seed,
-    });
-    text.to_string()
+    })
 }
 
-/// Takes up the state in `path`, if there is one, and returns the epochs it holds.
+/// The settings in which two runs differ, "recipe.epochs 10 (here 20)".
+fn differences(
+    theirs: &serde_json::Value,
+    own: &serde_json::Value,
+    at: &str,
+    to: &mut Vec<String>,
+) {
+    if let (Some(a), Some(b)) = (theirs.as_object(), own.as_object()) {
+        let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        for key in keys {
+            let at = if at.is_empty() {
+                key.clone()
+            } else {
+                format!("{at}.{key}")
+            };
+            let null = serde_json::Value::Null;
+            let (a, b) = (a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null));
+            differences(a, b, &at, to);
+        }
+    } else if theirs != own {
+        to.push(format!("{at} {theirs} (here {own})"));
+    }
+}
+
+/// Takes up the state in `path`, if there is one, and returns how far it had come.
 pub(super) fn restore(
-    path: &Path,
-    identity: &str,
+    path: Option<&Path>,
+    identity: &serde_json::Value,
     network: &mut CrateClassifier<f32, Cpu>,
     optimiser: &mut Optimiser,
-) -> Result<Vec<Epoch>> {
+) -> Result<Progress> {
+    let Some(path) = path else {
+        return Ok(Progress::default());
+    };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Progress::default()),
         Err(e) => return Err(Error::io("read", path, e, REMEDY)),
     };
     let damaged = |got: String| Error::file(path, "the state of a training run", got, REMEDY);
@@ -63,15 +105,26 @@ pub(super) fn restore(
         .and_then(|m| m.get(METADATA_KEY))
         .and_then(|text| serde_json::from_str(text).ok())
         .ok_or_else(|| damaged("no header".into()))?;
-    if header.identity != identity {
+    let mut differing = Vec::new();
+    differences(&header.identity, identity, "", &mut differing);
+    if !differing.is_empty() {
         return Err(Error::file(
             path,
-            format!("the state of this run, {identity}"),
-            format!("that of another, {}", header.identity),
+            "the state of this run",
+            format!("that of another: {}", differing.join(", ")),
             REMEDY,
         ));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let mut tensors = file.tensors();
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let sha256 = artefact::sha256_of(tensors.iter().map(|(_, view)| view.data()));
+    if sha256 != header.sha256 {
+        return Err(damaged(format!(
+            "numbers of SHA-256 {sha256}, not {}",
+            header.sha256
+        )));
+    }
     let read = |name: &str| -> Result<Vec<f32>> {
         let view = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
         Ok(artefact::f32_from_bytes(view.data()))
@@ -87,17 +140,18 @@ pub(super) fn restore(
     }
     network.set_parameters(&parameters)?;
     optimiser.restore(header.steps, moments);
-    Ok(header.epochs)
+    Ok(header.progress)
 }
 
-/// Writes the state atomically.
+/// Writes the state atomically, if there is a place for it.
 pub(super) fn save(
-    path: &Path,
-    identity: &str,
+    path: Option<&Path>,
+    identity: &serde_json::Value,
     network: &CrateClassifier<f32, Cpu>,
     optimiser: &Optimiser,
-    epochs: &[Epoch],
+    progress: &Progress,
 ) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
     let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
     let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
     for (index, found) in network.parameters().into_iter().enumerate() {
@@ -108,6 +162,7 @@ pub(super) fn save(
         }
         tensors.push((name, artefact::f32_to_bytes(&found.values)));
     }
+    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut views = Vec::with_capacity(tensors.len());
     for (name, data) in &tensors {
         let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data)
@@ -115,9 +170,10 @@ pub(super) fn save(
         views.push((name.as_str(), view));
     }
     let header = Header {
-        identity: identity.to_owned(),
+        identity: identity.clone(),
         steps: optimiser.steps(),
-        epochs: epochs.to_vec(),
+        progress: progress.clone(),
+        sha256: artefact::sha256_of(tensors.iter().map(|(_, data)| data.as_slice())),
     };
     let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);

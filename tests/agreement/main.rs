@@ -1,9 +1,10 @@
 //! Implementations against each other and against references from outside: exact rates against
 //! 1200-digit arithmetic, the network against an f64 transcription of the papers, kernels against
-//! dfdx operations, gradients against finite differences.
+//! dfdx operations, checkpoints and training against the official code, gradients against finite differences.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod network;
+mod official;
 mod optimiser;
 mod rates;
 #[path = "../support/mod.rs"]

@@ -10,6 +10,7 @@ use whitebox::exact::official_rate::official_rate;
 use whitebox::fused::{ista, layer_norm, mssa};
 use whitebox::model::{CrateClassifier, CrateConfig};
 use whitebox::train::optimiser::{Method, Optimiser};
+use whitebox::train::recipe::Decay;
 use whitebox::{parallel, seed, train};
 
 const TOKENS: usize = 197;
@@ -94,7 +95,7 @@ fn blocks(c: &mut Criterion) {
 fn step(c: &mut Criterion) {
     let config = CrateConfig::preset("crate-tiny").expect("a preset");
     let mut network = CrateClassifier::new(config, 0, &Default::default()).expect("memory for it");
-    let mut optimiser = Optimiser::new(Method::AdamW, 0.1);
+    let mut optimiser = Optimiser::new(Method::AdamW, 0.1, Decay::All);
     let threads = parallel::default_threads();
     let image = 3 * 224 * 224;
     let mut group = c.benchmark_group("CRATE-Tiny");
@@ -112,7 +113,7 @@ fn step(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("training step", batch), |b| {
             b.iter(|| {
                 let input = |range: std::ops::Range<usize>| {
-                    images[range.start * image..range.end * image].to_vec()
+                    Ok(images[range.start * image..range.end * image].to_vec())
                 };
                 let (_, gradients) =
                     train::gradients(&network, &vec![0; batch], 0.1, threads, input)

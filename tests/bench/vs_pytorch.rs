@@ -23,6 +23,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::model::{CrateClassifier, CrateConfig};
 use whitebox::train::optimiser::{Method, Optimiser};
+use whitebox::train::recipe::Decay;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
 
 /// Time this program and PyTorch in turn.
@@ -508,7 +509,7 @@ impl Subject {
         let image = n.channels * n.image * n.image;
         Ok(Self::Network {
             network: Box::new(CrateClassifier::new(n.config()?, 0, &Cpu::default())?),
-            optimiser: Optimiser::new(Method::AdamW, 0.01),
+            optimiser: Optimiser::new(Method::AdamW, 0.01, Decay::All),
             input: (0..request.batch * image)
                 .map(|_| rng.sample(StandardNormal))
                 .collect(),
@@ -537,7 +538,7 @@ impl Subject {
                 }
                 let image = input.len() / labels.len();
                 let (_, gradients) = train::gradients(network, labels, 0.1, *threads, |range| {
-                    input[range.start * image..range.end * image].to_vec()
+                    Ok(input[range.start * image..range.end * image].to_vec())
                 })?;
                 parallel::within(*threads, || optimiser.step(network, &gradients, 1e-4))?
             }

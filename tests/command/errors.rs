@@ -115,14 +115,14 @@ fn bad_arguments_exit_with_two() {
     fail(&mut train(&["--patch", "5"]), 2, &["patch", "28"]);
     fail(&mut train(&["--epochs", "0"]), 2, &["--epochs"]);
     fail(
-        &mut train(&["--label-smoothing", "1"]),
+        &mut train(&["--set", "label_smoothing=1"]),
         2,
-        &["--label-smoothing"],
+        &["label_smoothing", "--set"],
     );
     fail(
-        &mut train(&["--learning-rate", "nan"]),
+        &mut train(&["--set", "learning_rate=nan"]),
         2,
-        &["--learning-rate"],
+        &["learning_rate"],
     );
 }
 

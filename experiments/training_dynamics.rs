@@ -1,0 +1,342 @@
+//! # Does training improve the objective, and when?
+//!
+//! **Claim** C-LAY-06 (NeurIPS 2023, arXiv 2306.01129, section 3; overview, arXiv 2311.13110: curves at
+//! several stages of training): the compression term and the number of nonzeros at the last layer fall
+//! while a network is trained. Nothing in the loss asks for it.
+//!
+//! A network is trained from several seeds, and its layers are measured before the first step, after the
+//! first epoch, half way and at the end, on held-out images. The control is the same training on
+//! permuted labels: what falls there too is no sign of anything that was learned about the classes.
+//!
+//! **Criteria**: the constants below, fixed before the first run.
+//!
+//! **Run**: `cargo run --release --bin exp_training_dynamics`: about ten minutes on two cores. An
+//! interrupted run goes on with the training it was at.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use dfdx::prelude::Cpu;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use whitebox::data::{DataArguments, Split};
+use whitebox::harness::chart::{Chart, Series};
+use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::console::{self, ExperimentArguments};
+use whitebox::harness::run::{Run, Sources};
+use whitebox::harness::table;
+use whitebox::measure::layerwise::{measure, Quantity};
+use whitebox::measure::trend::{fraction, Summary};
+use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::train::{self, Epoch, Observer, Recipe};
+use whitebox::Result;
+
+// ANCHOR: claims
+const OBJECTIVE_IMPROVES: Claim = Claim {
+    id: "C-LAY-06",
+    paper: "NeurIPS 2023, arXiv 2306.01129",
+    location: "figure of the layers at several stages of training",
+    statement:
+        "R^c and the nonzeros of the last layer fall from before training to the first epoch \\
+                and on to the last",
+    criteria: &[
+        Criterion::at_least("fraction of seeds where R^c falls at both", 1.0),
+        Criterion::at_least("fraction of seeds where the nonzeros fall at both", 1.0),
+        Criterion::at_most(
+            "permuted labels: fraction of seeds where R^c falls at both",
+            0.5,
+        )
+        .control(),
+    ],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+// ANCHOR_END: claims
+
+/// The stages that are measured, in order.
+const STAGES: [&str; 4] = ["before training", "first epoch", "half way", "end"];
+
+/// What is measured: official rate, nonzeros, the caption's rate.
+const QUANTITIES: [Quantity; 3] = [
+    Quantity::OfficialRate,
+    Quantity::NonzeroAfterIsta,
+    Quantity::SubspaceRateAfterMssa,
+];
+
+/// The official measurement's precision.
+const EPSILON: f64 = 0.1;
+
+/// The labels that a network is trained on.
+const TRUE: &str = "true";
+const PERMUTED: &str = "permuted";
+
+/// Measure the layers of a network while it is trained.
+#[derive(Debug, Parser)]
+#[command(name = "exp_training_dynamics", version)]
+struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    #[command(flatten)]
+    data: DataArguments,
+    /// Seeds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: u32,
+    /// Training images.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    images: u32,
+    /// Passes over them.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(3..))]
+    epochs: u32,
+    /// Held-out images that are measured.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..))]
+    measured: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct Settings {
+    network: CrateConfig,
+    recipe: Recipe,
+    seeds: usize,
+    training_images: usize,
+    measured_images: usize,
+}
+
+/// One layer of one network at one stage.
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    labels: &'static str,
+    seed: u64,
+    stage: &'static str,
+    epoch: usize,
+    layer: usize,
+    official_rate: f64,
+    nonzero: f64,
+    subspace_rate: f64,
+    held_out_accuracy: f64,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    console::run(|| run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let data = &arguments.data;
+    let run = Run::begin("training_dynamics", &arguments.experiment, Some(data.data))?;
+    let images = arguments.experiment.count(60, arguments.images);
+    let measured = arguments.experiment.count(4, arguments.measured);
+    let seeds = arguments.experiment.count(1, arguments.seeds);
+    let recipe = Recipe {
+        epochs: arguments.experiment.count(3, arguments.epochs),
+        batch: 64,
+        ..Recipe::demo()
+    };
+    let training = data.draw(Split::Train, Some(images), run.seed)?;
+    let held_out = data.draw(Split::Test, Some(images.min(2000)), run.seed)?;
+    let [channels, height, width] = training.shape;
+    let config = CrateConfig {
+        depth: 6,
+        ..CrateConfig::preset("demo")?.with_width(96, 4)?
+    };
+    let config = config.for_images(channels, [height, width], training.classes);
+    println!(
+        "The layers while a network is trained, claim C-LAY-06.\\n\\
+         CRATE, {} layers, width {}, {} heads; {} images of {}, {} epochs, {seeds} seeds.",
+        config.depth,
+        config.d,
+        config.heads,
+        training.len(),
+        data.data.word(),
+        recipe.epochs,
+    );
+    let batches = training.len().div_ceil(recipe.batch) * recipe.epochs;
+    let bar = run.progress(2 * seeds * batches);
+    let mut rows = Vec::new();
+    for seed in (run.seed..).take(seeds) {
+        for labels in [TRUE, PERMUTED] {
+            let training = match labels {
+                PERMUTED => training.permuted(seed),
+                _ => training.clone(),
+            };
+            let mut network = CrateClassifier::new(config, seed, &Cpu::default())?;
+            let mut stages = Stages {
+                bar: bar.clone(),
+                epochs: recipe.epochs,
+                found: vec![(0, network.clone())],
+            };
+            let circumstances = train::Run {
+                seed,
+                threads: run.threads,
+                state_file: None,
+                save_every: Duration::MAX,
+            };
+            train::train(
+                &mut network,
+                &training,
+                &held_out,
+                &recipe,
+                &circumstances,
+                &mut stages,
+            )?;
+            let indices = held_out.sample(measured, run.seed);
+            for (stage, (epoch, network)) in STAGES.into_iter().zip(stages.found) {
+                let found = measure(
+                    &network,
+                    &held_out,
+                    &indices,
+                    &QUANTITIES,
+                    EPSILON,
+                    run.threads,
+                    |_| {},
+                )?;
+                let accuracy = train::evaluate(&network, &held_out, run.threads, || {})?.accuracy;
+                let [rate, nonzero, subspace] = QUANTITIES.map(|quantity| found.means(quantity));
+                rows.extend((0..config.depth).map(|layer| Row {
+                    labels,
+                    seed,
+                    stage,
+                    epoch,
+                    layer: layer + 1,
+                    official_rate: rate[layer],
+                    nonzero: nonzero[layer],
+                    subspace_rate: subspace[layer],
+                    held_out_accuracy: accuracy,
+                }));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    print(&rows, config.depth);
+    table::write(&run.path("layers.csv"), &rows)?;
+    let figures = [
+        (
+            "rate.svg",
+            "Compression term by layer while training (official measurement)",
+            "R^c, nats",
+            (|row| row.official_rate) as fn(&Row) -> f64,
+        ),
+        (
+            "sparsity.svg",
+            "Nonzero entries of the ISTA outputs while training",
+            "fraction of nonzeros",
+            |row| row.nonzero,
+        ),
+    ];
+    for (file, title, vertical, value) in figures {
+        let series = STAGES.into_iter().enumerate().map(|(colour, stage)| {
+            let by_layer = (1..=config.depth).map(|layer| {
+                let values: Vec<f64> = rows
+                    .iter()
+                    .filter(|r| (r.labels, r.stage, r.layer) == (TRUE, stage, layer))
+                    .map(value)
+                    .collect();
+                Summary::of(&values)
+            });
+            Series::by_layer(stage, colour, by_layer.collect())
+        });
+        Chart::by_layer(title, vertical, series.collect()).write(&run.path(file))?;
+    }
+    let settings = Settings {
+        network: config,
+        recipe,
+        seeds,
+        training_images: training.len(),
+        measured_images: measured,
+    };
+    let sources = Sources {
+        images: vec![&training, &held_out],
+        checkpoint_sha256: None,
+    };
+    let verdicts = judge(&rows, config.depth);
+    let artefacts = "layers.csv, rate.svg and sparsity.svg";
+    run.finish(settings, verdicts, rows, &sources, artefacts)
+}
+
+/// Keeps the network as it is at each stage.
+struct Stages {
+    bar: ProgressBar,
+    epochs: usize,
+    found: Vec<(usize, CrateClassifier<f32, Cpu>)>,
+}
+
+impl Observer for Stages {
+    fn step(&mut self, _: usize, _: usize, _: f64) {
+        self.bar.inc(1);
+    }
+
+    fn epoch(&mut self, epoch: &Epoch, network: &CrateClassifier<f32, Cpu>) {
+        if [1, self.epochs / 2, self.epochs].contains(&epoch.epoch) {
+            self.found.push((epoch.epoch, network.clone()));
+        }
+    }
+}
+
+fn judge(rows: &[Row], depth: usize) -> Vec<Verdict> {
+    let falls = |labels: &str, value: fn(&Row) -> f64| {
+        let last = |seed: u64, stage: &str| {
+            let mut found = rows.iter();
+            found
+                .find(|r| (r.labels, r.seed, r.stage, r.layer) == (labels, seed, stage, depth))
+                .map_or(f64::NAN, value)
+        };
+        let own = rows
+            .iter()
+            .filter(|r| r.labels == labels && r.layer == depth);
+        let seeds: Vec<u64> = own
+            .filter(|r| r.stage == STAGES[0])
+            .map(|r| r.seed)
+            .collect();
+        fraction(&seeds, |&seed| {
+            let [before, first, _, end] = STAGES.map(|stage| last(seed, stage));
+            end < first && first < before
+        })
+    };
+    vec![OBJECTIVE_IMPROVES.judge(vec![
+        Measurement::of(
+            "fraction of seeds where R^c falls at both",
+            falls(TRUE, |row| row.official_rate),
+        ),
+        Measurement::of(
+            "fraction of seeds where the nonzeros fall at both",
+            falls(TRUE, |row| row.nonzero),
+        ),
+        Measurement::of(
+            "permuted labels: fraction of seeds where R^c falls at both",
+            falls(PERMUTED, |row| row.official_rate),
+        ),
+    ])]
+}
+
+fn print(rows: &[Row], depth: usize) {
+    println!(
+        "\n{:>9} {:>4} {:>16} | {:>8} | {:>12} {:>12} | {:>12} {:>12}",
+        "labels",
+        "seed",
+        "stage",
+        "accuracy",
+        "R^c first",
+        "R^c last",
+        "nonzero 1st",
+        "nonzero last"
+    );
+    for first in rows.iter().filter(|row| row.layer == 1) {
+        let same = |row: &&Row| {
+            (row.labels, row.seed, row.stage, row.layer)
+                == (first.labels, first.seed, first.stage, depth)
+        };
+        if let Some(last) = rows.iter().find(same) {
+            println!(
+                "{:>9} {:>4} {:>16} | {:>6.2} % | {:>12.2} {:>12.2} | {:>12.3} {:>12.3}",
+                first.labels,
+                first.seed,
+                first.stage,
+                100.0 * first.held_out_accuracy,
+                first.official_rate,
+                last.official_rate,
+                first.nonzero,
+                last.nonzero,
+            );
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! One picture as planes of bytes, and what is done to its geometry. Interpolation is the image
+//! crate's `Triangle`, which widens with the reduction as Pillow's bilinear filter does.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, ImageBuffer, Luma};
+
+use crate::error::{Error, Result};
+
+/// Bytes (channels, height, width), row-major.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture<'a> {
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// The bytes.
+    pub planes: Cow<'a, [u8]>,
+}
+
+/// A rectangle of a picture, in pixels from the upper left corner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rectangle {
+    /// Pixels above it.
+    pub top: usize,
+    /// Pixels to the left of it.
+    pub left: usize,
+    /// At least 1.
+    pub height: usize,
+    /// At least 1.
+    pub width: usize,
+}
+
+impl<'a> Picture<'a> {
+    /// Reads a JPEG or PNG file as three channels.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::File`] if it does not decode.
+    pub fn decode(path: &Path) -> Result<Picture<'static>> {
+        let undecodable = |e: String| {
+            Error::file(
+                path,
+                "a JPEG or PNG picture",
+                e,
+                "replace or remove the file",
+            )
+        };
+        let reader = image::ImageReader::open(path)
+            .and_then(|reader| reader.with_guessed_format())
+            .map_err(|e| Error::io("read", path, e, "check the file's permissions"))?;
+        let picture = reader.decode().map_err(|e| undecodable(e.to_string()))?;
+        let picture = picture.to_rgb8();
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        if width == 0 || height == 0 {
+            return Err(undecodable("an empty picture".into()));
+        }
+        let mut planes = vec![0; 3 * height * width];
+        for (index, pixel) in picture.pixels().enumerate() {
+            for (channel, value) in pixel.0.into_iter().enumerate() {
+                planes[channel * height * width + index] = value;
+            }
+        }
+        Ok(Picture {
+            shape: [3, height, width],
+            planes: planes.into(),
+        })
+    }
+
+    /// A plane as the image crate holds it.
+    fn plane(&self, channel: usize) -> ImageBuffer<Luma<u8>, &[u8]> {
+        let [_, height, width] = self.shape;
+        let plane = &self.planes[channel * height * width..][..height * width];
+        // The buffer has the right length by the line above; an empty one could not be cut.
+        ImageBuffer::from_raw(width as u32, height as u32, plane)
+            .unwrap_or_else(|| unreachable!("a plane of {height} x {width}"))
+    }
+
+    /// The rectangle, resized to `[height, width]`.
+    pub fn crop_and_resize(&self, from: Rectangle, [height, width]: [usize; 2]) -> Picture<'a> {
+        let [channels, own_height, own_width] = self.shape;
+        let whole = Rectangle {
+            top: 0,
+            left: 0,
+            height: own_height,
+            width: own_width,
+        };
+        if from == whole && [own_height, own_width] == [height, width] {
+            return self.clone();
+        }
+        let mut planes = Vec::with_capacity(channels * height * width);
+        for channel in 0..channels {
+            let plane = self.plane(channel);
+            let [left, top, w, h] =
+                [from.left, from.top, from.width, from.height].map(|v| v as u32);
+            let cut = imageops::crop_imm(&plane, left, top, w, h);
+            let resized: GrayImage =
+                imageops::resize(&*cut, width as u32, height as u32, FilterType::Triangle);
+            planes.extend_from_slice(resized.as_raw());
+        }
+        Picture {
+            shape: [channels, height, width],
+            planes: planes.into(),
+        }
+    }
+
+    /// The whole picture, resized to `[height, width]` without regard to its proportions.
+    pub fn resize(&self, to: [usize; 2]) -> Picture<'a> {
+        let [_, height, width] = self.shape;
+        let whole = Rectangle {
+            top: 0,
+            left: 0,
+            height,
+            width,
+        };
+        self.crop_and_resize(whole, to)
+    }
+
+    /// Resized so that the shorter side is `shorter`, then cut to the square in the middle: the
+    /// official evaluation, with torchvision's rounding.
+    pub fn resize_and_centre(&self, shorter: usize, side: usize) -> Picture<'a> {
+        let [_, height, width] = self.shape;
+        // The longer side is truncated, the crop's corner rounded.
+        let longer = |long: usize, short: usize| shorter * long / short;
+        let resized = if width <= height {
+            self.resize([longer(height, width), shorter])
+        } else {
+            self.resize([shorter, longer(width, height)])
+        };
+        let [_, height, width] = resized.shape;
+        let corner = |length: usize| ((length - side) as f64 / 2.0).round_ties_even() as usize;
+        let middle = Rectangle {
+            top: corner(height),
+            left: corner(width),
+            height: side,
+            width: side,
+        };
+        resized.crop_and_resize(middle, [side; 2])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ramp(shape: [usize; 3]) -> Picture<'static> {
+        let [_, height, width] = shape;
+        let count: usize = shape.iter().product();
+        let planes = (0..count).map(|i| (i % width + 10 * (i / width % height)) as u8);
+        Picture {
+            shape,
+            planes: planes.collect(),
+        }
+    }
+
+    #[test]
+    fn a_crop_of_its_own_size_is_those_very_pixels() {
+        let picture = ramp([2, 9, 7]);
+        let from = Rectangle {
+            top: 2,
+            left: 1,
+            height: 4,
+            width: 5,
+        };
+        let cut = picture.crop_and_resize(from, [4, 5]);
+        assert_eq!(cut.shape, [2, 4, 5]);
+        for y in 0..4 {
+            for x in 0..5 {
+                let expected = picture.planes[(y + 2) * 7 + x + 1];
+                assert_eq!(cut.planes[y * 5 + x], expected);
+                assert_eq!(cut.planes[20 + y * 5 + x], expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_centre_of_a_wide_picture_keeps_its_middle() {
+        let picture = ramp([1, 10, 20]);
+        let centre = picture.resize_and_centre(10, 8);
+        assert_eq!(centre.shape, [1, 8, 8]);
+        assert_eq!(centre.planes[0], picture.planes[20 + 6]);
+    }
+}
