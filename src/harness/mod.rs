@@ -10,6 +10,7 @@
 //! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`training`] | training from the command line |
+//! | [`networks`] | the networks an experiment trains, kept until it is done |
 //! | [`subject`] | the images and networks an experiment looks at |
 //! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
 //! | [`console`] | flags every experiment takes, progress, exit codes |
@@ -18,6 +19,7 @@ pub mod chart;
 pub mod claim;
 pub mod console;
 pub mod layer_curves;
+pub mod networks;
 pub mod record;
 pub mod run;
 pub mod subject;

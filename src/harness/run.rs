@@ -69,6 +69,11 @@ impl Run {
         self.folder.join(file)
     }
 
+    /// State of the source as the run began.
+    pub fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
     /// Prints the verdicts, writes `result.json`, and says what was written.
     ///
     /// # Errors
