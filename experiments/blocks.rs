@@ -30,7 +30,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
 use whitebox::measure::trend::fraction;
-use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::model::{Classifier, Config};
 use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -148,7 +148,7 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Settings {
-    network: CrateConfig,
+    network: Config,
     images: usize,
     epsilon: f64,
 }
@@ -277,15 +277,16 @@ fn run(arguments: &Arguments) -> Result<()> {
     run.finish(settings, verdicts, results, &sources, artefacts)
 }
 
-fn weights(network: &CrateClassifier<f32, Cpu>) -> Result<Vec<Weights>> {
+fn weights(network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
     let layers = network.layers().iter().enumerate();
     layers
         .map(|(index, layer)| {
             let operators = LayerOperators::of(layer)?;
+            let ista = operators.sparsifier()?;
             Ok(Weights {
                 layer: index + 1,
-                eta_lipschitz: layer.ista.step_size * operators.lipschitz(),
-                incoherence: operators.incoherence(),
+                eta_lipschitz: ista.step_size * ista.lipschitz(),
+                incoherence: ista.incoherence(),
             })
         })
         .collect()

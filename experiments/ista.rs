@@ -36,7 +36,7 @@ use whitebox::harness::table;
 use whitebox::measure::layerwise::{tokens_at, LayerOperators};
 use whitebox::measure::trend::{fraction, Summary};
 use whitebox::model::probe::Site;
-use whitebox::model::CrateConfig;
+use whitebox::model::Config;
 use whitebox::{parallel, Result};
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -170,7 +170,7 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Settings {
-    network: CrateConfig,
+    network: Config,
     images: usize,
     steps: usize,
     solution_steps: usize,
@@ -307,13 +307,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         let tokens = tokens_at(network, images, &indices, Site::NormalisedAfterMssa)?;
         for (layer, (z, own)) in tokens.into_iter().zip(network.layers()).enumerate() {
             let operators = LayerOperators::of(own)?;
+            let ista = operators.sparsifier()?;
             let matrix = match dictionary {
                 Dictionary::Rotation => {
                     orthonormal(run.seed, &format!("rotation {layer}"), config.d, config.d)?
                 }
-                _ => operators.dictionary,
+                _ => ista.dictionary.clone(),
             };
-            cases.push((dictionary, layer + 1, z, matrix, operators.lambda));
+            cases.push((dictionary, layer + 1, z, matrix, ista.lambda));
         }
     }
     let solution_steps = SOLUTION_STEPS[usize::from(run.quick)];

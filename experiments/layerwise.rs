@@ -32,7 +32,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{Layerwise, Quantity};
 use whitebox::measure::trend::spearman;
-use whitebox::model::CrateConfig;
+use whitebox::model::Config;
 use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129; overview, arXiv 2311.13110";
@@ -150,7 +150,7 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Settings {
-    network: CrateConfig,
+    network: Config,
     images_per_split: usize,
     epsilon: f64,
     official_upper_bound: f64,

@@ -30,7 +30,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{measure, Quantity};
 use whitebox::measure::trend::{fraction, Summary};
-use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::model::{Classifier, Config};
 use whitebox::train::{self, Recipe};
 use whitebox::Result;
 
@@ -104,7 +104,7 @@ struct Arguments {
 
 #[derive(Debug, Serialize)]
 struct Settings {
-    network: CrateConfig,
+    network: Config,
     recipe: Recipe,
     seeds: usize,
     training_images: usize,
@@ -144,13 +144,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let training = data.draw(Split::Train, Some(images), run.seed)?;
     let held_out = data.draw(Split::Test, Some(images.min(2000)), run.seed)?;
     let [channels, height, width] = training.shape;
-    let config = CrateConfig {
+    let config = Config {
         depth: 6,
-        ..CrateConfig::preset("demo")?.with_width(96, 4)?
+        ..Config::preset("demo")?.with_width(96, 4)?
     };
     let config = config.for_images(channels, [height, width], training.classes);
     println!(
-        "The layers while a network is trained, claims C-LAY-06 and C-LAY-10-permuted.\\n\\
+        "The layers while a network is trained, claims C-LAY-06 and C-LAY-10-permuted.\n\
          CRATE, {} layers, width {}, {} heads; {} images of {}, {} epochs, {seeds} seeds.",
         config.depth,
         config.d,
@@ -176,7 +176,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 PERMUTED => training.permuted(seed),
                 _ => training.clone(),
             };
-            let start = CrateClassifier::new(config, seed, &Cpu::default())?;
+            let start = Classifier::new(config, seed, &Cpu::default())?;
             let name = format!("{labels}-{seed}");
             let lesson = Lesson {
                 images: &images,

@@ -545,20 +545,23 @@ impl Operator {
                 std::hint::black_box(attention_update(z.view(), bases.view(), scale));
             }
             Self::FusedMssa => {
-                let weights = fused::mssa::Weights {
+                let weights = fused::attention::Weights {
                     norm: fused::layer_norm::Weights {
                         gain: &flat.ones,
                         bias: &flat.zeros,
+                        epsilon: 1e-5,
                     },
-                    bases: &flat.bases,
+                    projection: &flat.bases,
+                    projection_bias: None,
                     output: None,
                     heads: bases.dim().0,
+                    roles: fused::attention::Roles::One,
                 };
-                std::hint::black_box(fused::mssa::forward(
+                std::hint::black_box(fused::attention::forward(
                     &flat.z,
                     z.ncols(),
                     &weights,
-                    fused::mssa::Keep::Nothing,
+                    fused::attention::Keep::Nothing,
                 ));
             }
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
 use whitebox::model::checkpoint::Checkpoint;
-use whitebox::model::{CrateClassifier, Pool};
+use whitebox::model::{Classifier, Pool};
 use whitebox::Result;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub(crate) struct CheckpointArguments {
 
 impl CheckpointArguments {
     /// The network, and the file it is from.
-    pub(crate) fn load(&self) -> Result<(CrateClassifier<f32, Cpu>, Checkpoint)> {
+    pub(crate) fn load(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
         let checkpoint = Checkpoint::read(&self.checkpoint)?;
         let own = checkpoint.config;
         let config = match (own, self.heads, self.pool, self.channels) {

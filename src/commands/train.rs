@@ -7,7 +7,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
 use whitebox::harness::training::Training;
-use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::model::{Architecture, Classifier, Config};
 use whitebox::train::Recipe;
 use whitebox::Result;
 
@@ -62,7 +62,7 @@ impl TrainingArguments {
 
     pub(crate) fn run(
         &self,
-        network: CrateClassifier<f32, Cpu>,
+        network: Classifier<f32, Cpu>,
         recipe: Recipe,
         start: Option<serde_json::Value>,
         images: &Images,
@@ -99,9 +99,12 @@ impl TrainingArguments {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Sizes: demo, crate-tiny, crate-small, crate-base or crate-large.
+    /// Sizes: demo, crate-tiny, crate-small, crate-base, crate-large, vit-tiny, vit-small or vit-base.
     #[arg(long, default_value = "demo")]
     preset: String,
+    /// What the network is made of, instead of the preset's.
+    #[arg(long)]
+    architecture: Option<Architecture>,
     /// Side of a patch, pixels, instead of the preset's.
     #[arg(long)]
     patch: Option<usize>,
@@ -122,15 +125,18 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let training = &arguments.training;
     let recipe = training.recipe(&arguments.recipe)?;
-    let mut config = CrateConfig::preset(&arguments.preset)?;
+    let mut config = Config::preset(&arguments.preset)?;
     if let Some([d, heads]) = arguments.width.as_deref() {
         config = config.with_width(*d, *heads)?;
+    }
+    if let Some(architecture) = arguments.architecture {
+        config = config.of(architecture);
     }
     config.depth = arguments.depth.unwrap_or(config.depth);
     config.patch_size = arguments.patch.map_or(config.patch_size, |side| [side; 2]);
     let (images, held_out) = training.images()?;
     let [channels, height, width] = images.shape;
     config = config.for_images(channels, [height, width], images.classes);
-    let network = CrateClassifier::new(config, training.seed, &Cpu::default())?;
+    let network = Classifier::new(config, training.seed, &Cpu::default())?;
     training.run(network, recipe, None, &images, &held_out)
 }

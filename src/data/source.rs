@@ -34,6 +34,11 @@ impl DataName {
             Self::Procedural => "procedural",
         }
     }
+
+    /// Whether a mirrored picture is still one of its class: digits are not.
+    pub fn may_be_mirrored(self) -> bool {
+        self != Self::Mnist
+    }
 }
 
 /// The flags that name a data set.

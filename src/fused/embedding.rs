@@ -1,5 +1,6 @@
 //! From patches to tokens, `F = LN2(LN1(P) E^T + e)`; a class token `t` goes before the patches of each
-//! image and every token gets its position: `z_0 = t + π_0`, `z_i = f_{i-1} + π_i`.
+//! image and every token gets its position: `z_0 = t + π_0`, `z_i = f_{i-1} + π_i`. A ViT has neither
+//! LayerNorm.
 //!
 //! # Adjoint
 //! With `G = dZ`: `dπ = sum_images G`, `dt = sum_images g_0`, `dF` the rest of `G`; then
@@ -14,14 +15,14 @@ use super::lanes;
 /// Parameters of the embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
-    /// LayerNorm of the patches.
-    pub patch_norm: Norm<'a>,
+    /// LayerNorm of the patches, if there is one.
+    pub patch_norm: Option<Norm<'a>>,
     /// `E`, (d, patch width).
     pub weight: &'a [f32],
     /// `e`, (d,).
     pub bias: &'a [f32],
-    /// LayerNorm of the embedded patches.
-    pub norm: Norm<'a>,
+    /// LayerNorm of the embedded patches, if there is one.
+    pub norm: Option<Norm<'a>>,
     /// `t`, (d,).
     pub class_token: &'a [f32],
     /// `π`, (n, d).
@@ -48,7 +49,7 @@ pub struct Gradients {
 /// What the forward pass makes on the way; the backward pass reads it.
 #[derive(Debug, Clone)]
 pub struct Saved {
-    /// `LN1(P)`, (b patches, patch width).
+    /// `LN1(P)`, (b patches, patch width); empty without that LayerNorm.
     pub normalised: Vec<f32>,
     /// `V`, (b patches, d).
     pub embedded: Vec<f32>,
@@ -56,16 +57,32 @@ pub struct Saved {
 
 /// Tokens (b n, d) of patches (b (n - 1), patch width).
 pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
-    let (width, d) = (weights.patch_norm.gain.len(), weights.bias.len());
+    let d = weights.bias.len();
+    let width = weights.weight.len() / d;
     let rows = patches.len() / width;
-    let mut normalised = vec![0.0; patches.len()];
-    layer_norm::forward(patches, weights.patch_norm, &mut normalised);
+    let mut normalised = Vec::new();
+    let input = match weights.patch_norm {
+        Some(norm) => {
+            normalised = vec![0.0; patches.len()];
+            layer_norm::forward(patches, norm, &mut normalised);
+            &normalised
+        }
+        None => patches,
+    };
     let mut embedded = weights.bias.repeat(rows);
-    let x = Matrix::new(&normalised, rows, width);
+    let x = Matrix::new(input, rows, width);
     let weight = Matrix::new(weights.weight, d, width);
     shared_product(&mut embedded, x, weight.t(), 1.0, true);
-    let mut features = vec![0.0; rows * d];
-    layer_norm::forward(&embedded, weights.norm, &mut features);
+    let made;
+    let features = match weights.norm {
+        Some(norm) => {
+            let mut features = vec![0.0; rows * d];
+            layer_norm::forward(&embedded, norm, &mut features);
+            made = features;
+            &made
+        }
+        None => &embedded,
+    };
     let image = weights.position.len() - d;
     let mut z = Vec::with_capacity(rows / (image / d) * weights.position.len());
     for features in features.chunks_exact(image) {
@@ -92,7 +109,8 @@ pub fn backward(
     dz: &[f32],
     gradients: &mut Gradients,
 ) {
-    let (width, d) = (weights.patch_norm.gain.len(), weights.bias.len());
+    let d = weights.bias.len();
+    let width = weights.weight.len() / d;
     let rows = patches.len() / width;
     let mut dfeatures = Vec::with_capacity(rows * d);
     for dz in dz.chunks_exact(weights.position.len()) {
@@ -100,25 +118,38 @@ pub fn backward(
         lanes::add_to(&mut gradients.class_token, &dz[..d]);
         dfeatures.extend_from_slice(&dz[d..]);
     }
-    let mut dembedded = vec![0.0; rows * d];
-    layer_norm::backward(
-        &saved.embedded,
-        weights.norm,
-        &dfeatures,
-        &mut dembedded,
-        &mut gradients.norm,
-    );
+    let dembedded = match weights.norm {
+        Some(norm) => {
+            let mut dembedded = vec![0.0; rows * d];
+            layer_norm::backward(
+                &saved.embedded,
+                norm,
+                &dfeatures,
+                &mut dembedded,
+                &mut gradients.norm,
+            );
+            dembedded
+        }
+        None => dfeatures,
+    };
     layer_norm::add_sum_over_tokens(&mut gradients.bias, &dembedded);
     let g = Matrix::new(&dembedded, rows, d);
-    let x = Matrix::new(&saved.normalised, rows, width);
+    let input = match weights.patch_norm {
+        Some(_) => &saved.normalised,
+        None => patches,
+    };
+    let x = Matrix::new(input, rows, width);
     shared_product(&mut gradients.weight, g.t(), x, 1.0, true);
+    let Some(patch_norm) = weights.patch_norm else {
+        return;
+    };
     let mut dx = vec![0.0; patches.len()];
     let weight = Matrix::new(weights.weight, d, width);
     shared_product(&mut dx, g, weight, 1.0, false);
     let mut unused = vec![0.0; patches.len()];
     layer_norm::backward(
         patches,
-        weights.patch_norm,
+        patch_norm,
         &dx,
         &mut unused,
         &mut gradients.patch_norm,

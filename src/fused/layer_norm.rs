@@ -1,5 +1,5 @@
 //! LayerNorm over the features of each token, `x = γ ∘ x̂ + β`, `x̂ = (z - m) s`, with `m` the mean
-//! and `s = (variance + 1e-5)^{-1/2}`.
+//! and `s = (variance + ε)^{-1/2}`.
 //!
 //! Adjoint, with `g = γ ∘ dx` and bars for means over features:
 //! `dγ = sum_tokens dx ∘ x̂`, `dβ = sum_tokens dx`, `dz = s (g - ḡ - x̂ (g x̂)‾)`.
@@ -9,16 +9,15 @@ use rayon::prelude::*;
 use super::lanes;
 use crate::vectorised::vectorised;
 
-/// Additive constant under the root, as in the official code.
-pub const EPSILON: f32 = 1e-5;
-
-/// Gain and bias.
+/// Gain, bias and the constant under the root.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
     /// `γ`, (features,).
     pub gain: &'a [f32],
     /// `β`, (features,).
     pub bias: &'a [f32],
+    /// `ε`.
+    pub epsilon: f32,
 }
 
 /// Derivatives of [`Weights`].
@@ -41,11 +40,11 @@ impl Gradients {
 }
 
 /// Mean and inverse deviation of one token.
-fn moments(z: &[f32]) -> (f32, f32) {
+fn moments(z: &[f32], epsilon: f32) -> (f32, f32) {
     let inverse = 1.0 / z.len() as f32;
     let mean = lanes::sum(z) * inverse;
     let variance = lanes::squared_distance(z, mean) * inverse;
-    (mean, 1.0 / (variance + EPSILON).sqrt())
+    (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
 vectorised! {
@@ -70,7 +69,7 @@ pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
         .zip(z.par_chunks(TASK * features));
     tasks.for_each(|(x, z)| {
         for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
-            let (mean, s) = moments(z);
+            let (mean, s) = moments(z, weights.epsilon);
             scale_and_shift(x, z, weights, mean, s);
         }
     });
@@ -100,7 +99,7 @@ pub fn backward(
             let mut g = vec![0.0; features];
             let rows = z.chunks_exact(features).zip(dx.chunks_exact(features));
             for ((z, dx), dz) in rows.zip(dz.chunks_exact_mut(features)) {
-                let (mean, s) = moments(z);
+                let (mean, s) = moments(z, weights.epsilon);
                 let token = Token { z, dx, mean, s };
                 token_weights(token, weights.gain, &mut normalised, &mut g, &mut part);
                 let inverse = 1.0 / features as f32;

@@ -1,4 +1,4 @@
-//! CPU kernels in f32 for the embedding and whole CRATE layers, forward and backward: slices and sizes in, slices
+//! CPU kernels in f32 for the embedding and whole layers, forward and backward: slices and sizes in, slices
 //! out. No dfdx and no ndarray here; `model::backbone` puts them on dfdx's tape.
 //!
 //! | file | what |
@@ -7,8 +7,9 @@
 //! | [`product`] | the one wrapper over the `gemm` crate |
 //! | [`layer_norm`] | LayerNorm and its adjoint |
 //! | [`embedding`] | patches to tokens, and its adjoint |
-//! | [`mssa`] | `Y = Z + MSSA(LN(Z))` and its adjoint |
+//! | [`attention`] | `Y = Z + MSSA(LN(Z))`, or MHSA, and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
+//! | [`mlp`] | `Z' = Y + MLP(LN(Y))` and its adjoint |
 //! | [`optimiser`] | AdamW and Lion, element by element |
 //! | [`layer`] | both blocks, and what the backward pass keeps |
 //!
@@ -21,11 +22,12 @@
 //! # Notation of the derivations
 //! `dX` is the derivative of the loss by `X`; `∘` is the element-wise product.
 
+pub mod attention;
 pub mod embedding;
 pub mod ista;
 pub mod lanes;
 pub mod layer;
 pub mod layer_norm;
-pub mod mssa;
+pub mod mlp;
 pub mod optimiser;
 pub mod product;

@@ -15,7 +15,7 @@ use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{self, Checkpoint};
-use crate::model::CrateClassifier;
+use crate::model::Classifier;
 use crate::train::{self, Epoch, Observer, Recipe};
 
 /// How long an experiment trains between two writings of its state.
@@ -33,11 +33,11 @@ pub struct Networks {
 #[derive(Debug, Clone)]
 pub struct Trained {
     /// Its parameters then.
-    pub network: CrateClassifier<f32, Cpu>,
+    pub network: Classifier<f32, Cpu>,
     /// The record of every epoch.
     pub epochs: Vec<Epoch>,
     /// The network after each of the epochs asked for, in their order.
-    pub stages: Vec<CrateClassifier<f32, Cpu>>,
+    pub stages: Vec<Classifier<f32, Cpu>>,
 }
 
 impl Trained {
@@ -93,7 +93,7 @@ impl Networks {
     pub fn train(
         &self,
         name: &str,
-        mut network: CrateClassifier<f32, Cpu>,
+        mut network: Classifier<f32, Cpu>,
         lesson: Lesson<'_>,
         stages: &[usize],
     ) -> Result<Trained> {
@@ -110,7 +110,7 @@ impl Networks {
                 start,
                 name,
                 stop: console::ctrl_c(),
-                keep: |epoch: &Epoch, network: &CrateClassifier<f32, Cpu>| {
+                keep: |epoch: &Epoch, network: &Classifier<f32, Cpu>| {
                     if stages.contains(&epoch.epoch) {
                         let path = file(&format!("-{}", epoch.epoch));
                         checkpoint::write(&path, network, &serde_json::json!([]))?;
@@ -167,7 +167,7 @@ impl Networks {
     }
 }
 
-fn read(path: &Path) -> Result<(CrateClassifier<f32, Cpu>, Vec<Epoch>)> {
+fn read(path: &Path) -> Result<(Classifier<f32, Cpu>, Vec<Epoch>)> {
     let file = Checkpoint::read(path)?;
     let network = file.network(file.own_config()?, &Cpu::default())?;
     let epochs = file.training.unwrap_or_default();
@@ -192,14 +192,14 @@ struct Keeper<'a, K> {
     failure: Option<Error>,
 }
 
-impl<K: FnMut(&Epoch, &CrateClassifier<f32, Cpu>) -> Result<()>> Observer for Keeper<'_, K> {
+impl<K: FnMut(&Epoch, &Classifier<f32, Cpu>) -> Result<()>> Observer for Keeper<'_, K> {
     fn step(&mut self, step: usize, _: usize, loss: f64) {
         self.bar.set_position(self.start + step as u64);
         self.bar
             .set_message(format!("{}, loss {loss:.3}", self.name));
     }
 
-    fn epoch(&mut self, epoch: &Epoch, network: &CrateClassifier<f32, Cpu>) {
+    fn epoch(&mut self, epoch: &Epoch, network: &Classifier<f32, Cpu>) {
         if let Err(failure) = (self.keep)(epoch, network) {
             self.failure.get_or_insert(failure);
         }

@@ -11,7 +11,7 @@ use super::training::Training;
 use crate::data::{DataArguments, DataName, Images, Split};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::Checkpoint;
-use crate::model::{CrateClassifier, CrateConfig};
+use crate::model::{Classifier, Config};
 use crate::train::Recipe;
 
 /// The flags that name the network.
@@ -34,11 +34,11 @@ pub struct SubjectArguments {
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The trained network, unless an untrained one alone was asked for.
-    pub trained: Option<CrateClassifier<f32, Cpu>>,
+    pub trained: Option<Classifier<f32, Cpu>>,
     /// Hash of the trained network's file.
     pub checkpoint_sha256: Option<String>,
     /// The control.
-    pub untrained: CrateClassifier<f32, Cpu>,
+    pub untrained: Classifier<f32, Cpu>,
     /// None where the data set has a validation split alone.
     pub training_images: Option<Images>,
     /// Images that training did not see.
@@ -67,8 +67,8 @@ impl Subject {
         let held_out_images = data.read(Split::Test, limit, seed)?;
         let [channels, height, width] = held_out_images.shape;
         let classes = held_out_images.classes;
-        let sizes = |preset: &str| -> Result<CrateConfig> {
-            let config = CrateConfig::preset(preset)?;
+        let sizes = |preset: &str| -> Result<Config> {
+            let config = Config::preset(preset)?;
             Ok(config.for_images(channels, [height, width], classes))
         };
         let (trained, checkpoint_sha256, config) = match &arguments.preset {
@@ -78,7 +78,7 @@ impl Subject {
                 if arguments.train {
                     let images = training_images.as_ref().ok_or_else(no_training_images)?;
                     let training = Training {
-                        network: CrateClassifier::new(sizes("demo")?, seed, &Cpu::default())?,
+                        network: Classifier::new(sizes("demo")?, seed, &Cpu::default())?,
                         start: None,
                         recipe: recipe(data.data),
                         seed,
@@ -96,7 +96,7 @@ impl Subject {
         Ok(Self {
             trained,
             checkpoint_sha256,
-            untrained: CrateClassifier::new(config, seed, &Cpu::default())?,
+            untrained: Classifier::new(config, seed, &Cpu::default())?,
             training_images,
             held_out_images,
         })
@@ -129,10 +129,10 @@ impl SubjectArguments {
     }
 }
 
-/// The recipe of the network that ships; digits are not to be mirrored.
+/// The recipe of the network that ships.
 fn recipe(data: DataName) -> Recipe {
     let mut recipe = Recipe::demo();
-    recipe.augmentation.flip = data != DataName::Mnist;
+    recipe.augmentation.flip = data.may_be_mirrored();
     recipe
 }
 
@@ -149,7 +149,7 @@ fn read(
     path: &Path,
     arguments: &SubjectArguments,
     data: DataName,
-) -> Result<(CrateClassifier<f32, Cpu>, String)> {
+) -> Result<(Classifier<f32, Cpu>, String)> {
     if arguments.checkpoint.is_none() && !path.exists() {
         return Err(Error::io(
             "find",

@@ -14,14 +14,14 @@ use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{checkpoint, CrateClassifier};
+use crate::model::{checkpoint, Classifier};
 use crate::train::{self, Epoch, Observer, Recipe, Run};
 
 /// What to train and where to leave it.
 #[derive(Debug, Clone)]
 pub struct Training<'a> {
     /// The network to start from.
-    pub network: CrateClassifier<f32, Cpu>,
+    pub network: Classifier<f32, Cpu>,
     /// What is known of where it comes from, if not from the seed.
     pub start: Option<serde_json::Value>,
     /// How to train it.
@@ -49,7 +49,7 @@ impl Observer for Bar<'_> {
         self.bar.set_message(format!("training, loss {loss:.3}"));
     }
 
-    fn epoch(&mut self, epoch: &Epoch, _: &CrateClassifier<f32, Cpu>) {
+    fn epoch(&mut self, epoch: &Epoch, _: &Classifier<f32, Cpu>) {
         let line = format!(
             "epoch {:3}: training loss {:.4}, held-out loss {:.4}, held-out accuracy {:.2} %",
             epoch.epoch,

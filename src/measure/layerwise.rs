@@ -6,7 +6,7 @@
 //! weight, unconstrained as in the official code.
 
 use dfdx::prelude::{Cpu, HasShape};
-use ndarray::{concatenate, Array2, Array3, ArrayView2, Axis};
+use ndarray::{concatenate, s, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::trend::Summary;
@@ -18,9 +18,9 @@ use crate::exact::log_determinant::Prepared;
 use crate::exact::mssa::attention_update;
 use crate::exact::neumann::{largest_eigenvalue, scaled_energies};
 use crate::exact::{coding_rate, official_rate, subspace_rate_gradient};
-use crate::model::layers::{CrateLayer, Matrix};
+use crate::model::layers::{Attention, FeedForward, Layer, Matrix};
 use crate::model::probe::{Recorder, Site};
-use crate::model::CrateClassifier;
+use crate::model::Classifier;
 use crate::parallel;
 
 /// Images per forward pass.
@@ -191,7 +191,7 @@ impl Layerwise {
 /// # Errors
 /// [`Error::Shape`] if the images do not fit, [`Error::Domain`] if an activation is not finite.
 pub fn measure(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &Images,
     indices: &[usize],
     quantities: &[Quantity],
@@ -221,7 +221,7 @@ pub fn measure(
 /// # Errors
 /// As [`measure`].
 pub fn measure_input(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     input: &[f32],
     quantities: &[Quantity],
     epsilon: f64,
@@ -245,7 +245,7 @@ pub fn measure_input(
 /// # Errors
 /// As [`measure`].
 pub fn tokens_at(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &Images,
     indices: &[usize],
     site: Site,
@@ -266,7 +266,7 @@ pub fn tokens_at(
 }
 
 fn measure_pieces(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     pieces: usize,
     quantities: &[Quantity],
     epsilon: f64,
@@ -324,13 +324,21 @@ fn measure_pieces(
 /// A layer's bases and dictionary in f64, as the papers write them.
 #[derive(Debug, Clone)]
 pub struct LayerOperators {
-    /// `U^l`, (K, d, p).
+    /// `U^l`, (K, d, p); of a layer with MHSA, the projections of the values.
     pub bases: Array3<f64>,
+    prepared: Vec<Prepared>,
+    sparsifier: Option<Sparsifier>,
+}
+
+/// What a layer's ISTA block works with.
+#[derive(Debug, Clone)]
+pub struct Sparsifier {
     /// `D^l`, (d, d).
     pub dictionary: Array2<f64>,
+    /// `eta`.
+    pub step_size: f64,
     /// `lambda`.
     pub lambda: f64,
-    prepared: Vec<Prepared>,
     lipschitz: f64,
 }
 
@@ -339,23 +347,56 @@ impl LayerOperators {
     ///
     /// # Errors
     /// [`Error::Domain`] if a weight is not finite.
-    pub fn of(layer: &CrateLayer<f32, Cpu>) -> Result<Self> {
+    pub fn of(layer: &Layer<f32, Cpu>) -> Result<Self> {
         let matrix = |weight: &Matrix<f32, Cpu>| {
             let values = weight.as_vec().into_iter().map(f64::from).collect();
             Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
         };
-        let projection = matrix(&layer.mssa.subspace_bases)?;
-        let bases = bases_from_projection(projection.view(), layer.mssa.heads)?;
-        let dictionary = matrix(&layer.ista.dictionary)?;
+        let (projection, heads) = match &layer.attention {
+            Attention::Mssa(mssa) => (matrix(&mssa.subspace_bases)?, mssa.heads),
+            Attention::Mhsa(mhsa) => {
+                let all = matrix(&mhsa.projection)?;
+                let first = all.nrows() / 3 * 2;
+                (all.slice_move(s![first.., ..]), mhsa.heads)
+            }
+        };
+        let bases = bases_from_projection(projection.view(), heads)?;
+        let sparsifier = match &layer.feed_forward {
+            FeedForward::Ista(ista) => {
+                let dictionary = matrix(&ista.dictionary)?;
+                Some(Sparsifier {
+                    lipschitz: largest_eigenvalue(dictionary.t().dot(&dictionary))?,
+                    dictionary,
+                    step_size: ista.step_size,
+                    lambda: ista.lambda,
+                })
+            }
+            FeedForward::Mlp(_) => None,
+        };
         Ok(Self {
             prepared: prepare_bases(bases.view())?,
-            lipschitz: largest_eigenvalue(dictionary.t().dot(&dictionary))?,
             bases,
-            dictionary,
-            lambda: layer.ista.lambda,
+            sparsifier,
         })
     }
 
+    /// Of the ISTA block.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the layer has a perceptron in its place.
+    pub fn sparsifier(&self) -> Result<&Sparsifier> {
+        self.sparsifier.as_ref().ok_or_else(|| {
+            Error::argument(
+                "--checkpoint",
+                "a network with ISTA blocks, which have a dictionary",
+                "one with perceptrons",
+                "choose a CRATE",
+            )
+        })
+    }
+}
+
+impl Sparsifier {
     /// `L = ||D||_2^2`, the constant of the descent lemma.
     pub fn lipschitz(&self) -> f64 {
         self.lipschitz
@@ -394,9 +435,10 @@ fn measure_layer(
         Ok(product / (frobenius(gradient.view()) * frobenius(step)))
     };
     // LASSO objective per token of a code (rows) for the block's input (rows).
-    let lasso = |code: ArrayView2<'_, f64>, x: &Array2<f64>| {
-        let (dictionary, lambda) = (operators.dictionary.view(), operators.lambda);
-        lasso_objective(code, x.t(), dictionary, lambda) / x.nrows() as f64
+    let lasso = |code: ArrayView2<'_, f64>, x: &Array2<f64>| -> Result<f64> {
+        let ista = operators.sparsifier()?;
+        let sum = lasso_objective(code, x.t(), ista.dictionary.view(), ista.lambda);
+        Ok(sum / x.nrows() as f64)
     };
     let subspace = |z: &Array2<f64>| -> Result<f64> {
         let tokens = Prepared::new("tokens", z.t())?;
@@ -460,31 +502,29 @@ fn measure_layer(
                     with_descent(x, step.view())
                 })
                 .collect(),
-            Quantity::LassoClamped => Ok(at(Site::NormalisedAfterMssa)
+            Quantity::LassoClamped => at(Site::NormalisedAfterMssa)
                 .iter()
                 .map(|x| lasso(x.mapv(|v| v.max(0.0)).t(), x))
-                .collect()),
-            Quantity::LassoAfterIsta => Ok(at(Site::NormalisedAfterMssa)
+                .collect(),
+            Quantity::LassoAfterIsta => at(Site::NormalisedAfterMssa)
                 .iter()
                 .zip(&at(Site::AfterIsta))
                 .map(|(x, code)| lasso(code.t(), x))
-                .collect()),
-            Quantity::LassoZero => Ok(at(Site::NormalisedAfterMssa)
+                .collect(),
+            Quantity::LassoZero => at(Site::NormalisedAfterMssa)
                 .iter()
                 .map(|x| lasso(Array2::zeros(x.t().dim()).view(), x))
-                .collect()),
-            Quantity::LassoSolution => Ok(at(Site::NormalisedAfterMssa)
+                .collect(),
+            Quantity::LassoSolution => at(Site::NormalisedAfterMssa)
                 .iter()
                 .map(|x| {
-                    let (dictionary, lambda) = (operators.dictionary.view(), operators.lambda);
-                    let bound = operators.lipschitz * LIPSCHITZ_MARGIN;
-                    let steps = LASSO_ITERATIONS;
-                    lasso(
-                        lasso_solution(x.t(), dictionary, lambda, bound, steps).view(),
-                        x,
-                    )
+                    let ista = operators.sparsifier()?;
+                    let bound = ista.lipschitz * LIPSCHITZ_MARGIN;
+                    let (dictionary, steps) = (ista.dictionary.view(), LASSO_ITERATIONS);
+                    let code = lasso_solution(x.t(), dictionary, ista.lambda, bound, steps);
+                    lasso(code.view(), x)
                 })
-                .collect()),
+                .collect(),
             Quantity::RateBeforeIsta => at(Site::NormalisedAfterMssa)
                 .iter()
                 .map(|x| Ok(coding_rate(x.t(), epsilon)?.value))

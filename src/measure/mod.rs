@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`layerwise`] | rates and sparsity of every layer |
+//! | [`linear`] | the linear classifier on pixels |
 //! | [`trend`] | mean, deviation, rank correlation |
 
 pub mod descent;
 pub mod layerwise;
+pub mod linear;
 pub mod trend;

@@ -30,6 +30,11 @@ impl Summary {
         }
     }
 
+    /// Standard error of the mean.
+    pub fn standard_error(&self) -> f64 {
+        self.deviation / (self.count as f64).sqrt()
+    }
+
     /// Standard deviation with `n` under the fraction, as the official sparsity measurement has it.
     pub fn population_deviation(&self) -> f64 {
         let count = self.count as f64;

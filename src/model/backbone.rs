@@ -8,10 +8,10 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::embedding::Embedding;
-use super::layers::{CrateLayer, LayerNorm, Tokens};
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Tokens};
 use super::probe::{Probe, Site};
 use super::Real;
-use crate::fused::{self, ista, layer_norm, mssa};
+use crate::fused::{self, attention, ista, layer_norm, mlp};
 
 /// Which implementation of the layers a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +23,7 @@ pub enum Path {
     Composed,
 }
 
-/// A dfdx device that can run an embedding and a stack of CRATE layers.
+/// A dfdx device that can run an embedding and a stack of layers.
 pub trait Backbone<E: Real>: Device<E> {
     /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
     /// able to ask for their gradient.
@@ -45,7 +45,7 @@ pub trait Backbone<E: Real>: Device<E> {
     /// # Errors
     /// The device's own.
     fn try_layers<T: Tape<E, Self>>(
-        layers: &[CrateLayer<E, Self>],
+        layers: &[Layer<E, Self>],
         _weights: &KernelWeights,
         z: Tokens<E, Self, T>,
         probe: &mut impl Probe<E>,
@@ -59,7 +59,7 @@ pub trait Backbone<E: Real>: Device<E> {
 /// # Errors
 /// The device's own.
 pub fn composed_layers<E: Real, D: Device<E>, T: Tape<E, D>>(
-    layers: &[CrateLayer<E, D>],
+    layers: &[Layer<E, D>],
     z: Tokens<E, D, T>,
     probe: &mut impl Probe<E>,
 ) -> Result<Tokens<E, D, T>, D::Err> {
@@ -98,7 +98,7 @@ impl Backbone<f32> for Cpu {
     }
 
     fn try_layers<T: Tape<f32, Self>>(
-        layers: &[CrateLayer<f32, Self>],
+        layers: &[Layer<f32, Self>],
         weights: &KernelWeights,
         z: Tokens<f32, Self, T>,
         probe: &mut impl Probe<f32>,
@@ -115,14 +115,22 @@ impl Backbone<f32> for Cpu {
         for (index, (layer, buffers)) in layers.iter().zip(weights.iter()).enumerate() {
             let input = &inputs[inputs.len() - 1];
             let keep = if probe.wants(Site::Attention, index) {
-                mssa::Keep::All
+                attention::Keep::All
             } else if T::OWNS_TAPE {
-                mssa::Keep::Cheap
+                attention::Keep::Cheap
             } else {
-                mssa::Keep::Nothing
+                attention::Keep::Nothing
             };
             let (output, made) = fused::layer::forward(input, tokens, &buffers.weights(fold), keep);
-            show(probe, index, shape, layer.mssa.heads, input, &made, &output);
+            show(
+                probe,
+                index,
+                shape,
+                layer.attention.heads(),
+                input,
+                &made,
+                &output,
+            );
             if T::OWNS_TAPE {
                 inputs.push(output);
                 saved.push(made);
@@ -137,7 +145,7 @@ impl Backbone<f32> for Cpu {
             tape.add_backward_op(move |gradients| {
                 let mut derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
                 for (index, (made, layer)) in saved.iter().zip(&layers).enumerate().rev() {
-                    let mut found = exchange(gradients, layer, fused::layer::Gradients::default())?;
+                    let mut found = exchange(gradients, layer, empty(layer))?;
                     fused::layer::backward(
                         &inputs[index],
                         &inputs[index + 1],
@@ -169,11 +177,11 @@ fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
 pub struct KernelWeights(Arc<OnceLock<Arc<Vec<Buffers>>>>);
 
 impl KernelWeights {
-    fn of(&self, layers: &[CrateLayer<f32, Cpu>]) -> Arc<Vec<Buffers>> {
+    fn of(&self, layers: &[Layer<f32, Cpu>]) -> Arc<Vec<Buffers>> {
         if let Some(weights) = self.0.get() {
             return weights.clone();
         }
-        // Outside the cell: see `Buffers::folded`.
+        // Outside the cell: see `IstaBuffers::folded`.
         let weights = Arc::new(layers.par_iter().map(Buffers::copy).collect());
         self.0.get_or_init(|| weights).clone()
     }
@@ -182,70 +190,142 @@ impl KernelWeights {
 /// A layer's parameters.
 #[derive(Debug)]
 struct Buffers {
-    norms: [[Vec<f32>; 2]; 2],
-    bases: Vec<f32>,
-    output: Option<(Vec<f32>, Vec<f32>)>,
+    norms: [Norm; 2],
+    projection: Vec<f32>,
+    projection_bias: Option<Vec<f32>>,
+    output: Option<Affine>,
     heads: usize,
+    roles: attention::Roles,
+    feed_forward: fused::layer::FeedForward<IstaBuffers, [Affine; 2]>,
+}
+
+/// A LayerNorm's parameters.
+#[derive(Debug)]
+struct Norm {
+    gain: Vec<f32>,
+    bias: Vec<f32>,
+    epsilon: f64,
+}
+
+impl Norm {
+    fn copy(norm: &LayerNorm<f32, Cpu>) -> Self {
+        Self {
+            gain: values(&norm.gain),
+            bias: values(&norm.bias),
+            epsilon: norm.epsilon,
+        }
+    }
+
+    fn weights(&self) -> layer_norm::Weights<'_> {
+        layer_norm::Weights {
+            gain: &self.gain,
+            bias: &self.bias,
+            epsilon: self.epsilon as f32,
+        }
+    }
+}
+
+/// Weight and bias of a linear map.
+type Affine = (Vec<f32>, Vec<f32>);
+
+fn linear(linear: &Linear<f32, Cpu>) -> Affine {
+    (values(&linear.weight), values(&linear.bias))
+}
+
+impl Buffers {
+    fn copy(layer: &Layer<f32, Cpu>) -> Self {
+        let (projection, bias, output, roles) = match &layer.attention {
+            Attention::Mssa(mssa) => {
+                let roles = attention::Roles::One;
+                (&mssa.subspace_bases, None, &mssa.output, roles)
+            }
+            Attention::Mhsa(mhsa) => {
+                let bias = mhsa.projection_bias.as_ref();
+                let roles = attention::Roles::Three;
+                (&mhsa.projection, bias, &mhsa.output, roles)
+            }
+        };
+        Self {
+            norms: [Norm::copy(&layer.norm1), Norm::copy(&layer.norm2)],
+            projection: values(projection),
+            projection_bias: bias.map(values),
+            output: output.as_ref().map(linear),
+            heads: layer.attention.heads(),
+            roles,
+            feed_forward: match &layer.feed_forward {
+                FeedForward::Ista(ista) => fused::layer::FeedForward::Ista(IstaBuffers {
+                    dictionary: values(&ista.dictionary),
+                    folded: OnceLock::new(),
+                    step_size: ista.step_size,
+                    lambda: ista.lambda,
+                }),
+                FeedForward::Mlp(mlp) => {
+                    fused::layer::FeedForward::Mlp([linear(&mlp.rise), linear(&mlp.fall)])
+                }
+            },
+        }
+    }
+
+    fn weights(&self, fold: bool) -> fused::layer::Weights<'_> {
+        let norm = self.norms[1].weights();
+        let output = self.output.as_ref();
+        fused::layer::Weights {
+            attention: attention::Weights {
+                norm: self.norms[0].weights(),
+                projection: &self.projection,
+                projection_bias: self.projection_bias.as_deref(),
+                output: output.map(|(weight, bias)| (weight.as_slice(), bias.as_slice())),
+                heads: self.heads,
+                roles: self.roles,
+            },
+            feed_forward: match &self.feed_forward {
+                fused::layer::FeedForward::Ista(ista) => {
+                    fused::layer::FeedForward::Ista(ista::Weights {
+                        norm,
+                        dictionary: &ista.dictionary,
+                        folded: fold.then(|| ista.folded(norm.gain.len())),
+                        step_size: ista.step_size as f32,
+                        threshold: (ista.step_size * ista.lambda) as f32,
+                    })
+                }
+                fused::layer::FeedForward::Mlp([rise, fall]) => {
+                    fused::layer::FeedForward::Mlp(mlp::Weights {
+                        norm,
+                        rise: &rise.0,
+                        rise_bias: &rise.1,
+                        fall: &fall.0,
+                        fall_bias: &fall.1,
+                    })
+                }
+            },
+        }
+    }
+}
+
+/// An ISTA block's parameters.
+#[derive(Debug)]
+struct IstaBuffers {
     dictionary: Vec<f32>,
     folded: OnceLock<Vec<f32>>,
     step_size: f64,
     lambda: f64,
 }
 
-impl Buffers {
-    fn copy(layer: &CrateLayer<f32, Cpu>) -> Self {
-        let norm = |n: &LayerNorm<f32, Cpu>| [values(&n.gain), values(&n.bias)];
-        let output = layer.mssa.output.as_ref();
-        Self {
-            norms: [norm(&layer.norm1), norm(&layer.norm2)],
-            bases: values(&layer.mssa.subspace_bases),
-            output: output.map(|o| (values(&o.weight), values(&o.bias))),
-            heads: layer.mssa.heads,
-            dictionary: values(&layer.ista.dictionary),
-            folded: OnceLock::new(),
-            step_size: layer.ista.step_size,
-            lambda: layer.ista.lambda,
-        }
-    }
-
+impl IstaBuffers {
     /// `B` of the folded ISTA step. Made outside the cell: the product shares itself out, and a thread
     /// that waits for it may take up work that wants the same cell.
-    fn folded(&self) -> &[f32] {
+    fn folded(&self, d: usize) -> &[f32] {
         if let Some(folded) = self.folded.get() {
             return folded;
         }
-        let d = self.norms[1][0].len();
         let folded = ista::fold(&self.dictionary, d, self.step_size as f32);
         self.folded.get_or_init(|| folded)
-    }
-
-    fn weights(&self, fold: bool) -> fused::layer::Weights<'_> {
-        let norm = |index: usize| layer_norm::Weights {
-            gain: &self.norms[index][0],
-            bias: &self.norms[index][1],
-        };
-        let output = self.output.as_ref();
-        fused::layer::Weights {
-            mssa: mssa::Weights {
-                norm: norm(0),
-                bases: &self.bases,
-                output: output.map(|(weight, bias)| (weight.as_slice(), bias.as_slice())),
-                heads: self.heads,
-            },
-            ista: ista::Weights {
-                norm: norm(1),
-                dictionary: &self.dictionary,
-                folded: fold.then(|| self.folded()),
-                step_size: self.step_size as f32,
-                threshold: (self.step_size * self.lambda) as f32,
-            },
-        }
     }
 }
 
 /// The embedding's parameters as the kernels read them.
 struct EmbeddingBuffers {
-    norms: [[Vec<f32>; 2]; 2],
+    norms: [Option<Norm>; 2],
     weight: Vec<f32>,
     bias: Vec<f32>,
     class_token: Vec<f32>,
@@ -254,7 +334,7 @@ struct EmbeddingBuffers {
 
 impl EmbeddingBuffers {
     fn copy(embedding: &Embedding<f32, Cpu>) -> Self {
-        let norm = |n: &LayerNorm<f32, Cpu>| [values(&n.gain), values(&n.bias)];
+        let norm = |n: &Option<LayerNorm<f32, Cpu>>| n.as_ref().map(Norm::copy);
         Self {
             norms: [norm(&embedding.patch_norm), norm(&embedding.norm)],
             weight: values(&embedding.linear.weight),
@@ -265,10 +345,7 @@ impl EmbeddingBuffers {
     }
 
     fn weights(&self) -> fused::embedding::Weights<'_> {
-        let norm = |index: usize| layer_norm::Weights {
-            gain: &self.norms[index][0],
-            bias: &self.norms[index][1],
-        };
+        let norm = |index: usize| self.norms[index].as_ref().map(Norm::weights);
         fused::embedding::Weights {
             patch_norm: norm(0),
             weight: &self.weight,
@@ -290,21 +367,27 @@ fn show(
     made: &fused::layer::Saved,
     output: &[f32],
 ) {
-    let inner = made.mssa.projection.len() / (b * n);
-    for (site, values, features) in [
-        (Site::LayerInput, input, d),
-        (Site::NormalisedInput, &made.mssa.normalised, d),
-        (Site::Projection, &made.mssa.projection, inner),
-        (Site::AfterMssa, &made.after_mssa, d),
-        (Site::NormalisedAfterMssa, &made.ista.normalised, d),
-        (Site::AfterIsta, output, d),
+    for (site, values) in [
+        (Site::LayerInput, input),
+        (Site::NormalisedInput, &made.attention.normalised),
+        (Site::AfterMssa, &made.after_attention),
+        (Site::NormalisedAfterMssa, made.normalised_after_attention()),
+        (Site::AfterIsta, output),
     ] {
         if probe.wants(site, layer) {
-            probe.observe(site, layer, &[b, n, features], values.to_vec());
+            probe.observe(site, layer, &[b, n, d], values.to_vec());
         }
     }
+    if probe.wants(Site::Projection, layer) {
+        // Of separate queries, keys and values, the values.
+        let inner = made.attention.read.len() / (b * n);
+        let columns = made.attention.projection.len() / (b * n);
+        let rows = made.attention.projection.chunks_exact(columns);
+        let values = rows.flat_map(|row| &row[columns - inner..]).copied();
+        probe.observe(Site::Projection, layer, &[b, n, inner], values.collect());
+    }
     if probe.wants(Site::Attention, layer) {
-        let maps = made.mssa.maps.clone();
+        let maps = made.attention.maps.clone();
         probe.observe(Site::Attention, layer, &[b, heads, n, n], maps);
     }
 }
@@ -313,22 +396,57 @@ fn show(
 /// without a copy.
 fn exchange(
     gradients: &mut Gradients<f32, Cpu>,
-    layer: &CrateLayer<f32, Cpu>,
+    layer: &Layer<f32, Cpu>,
     mut held: fused::layer::Gradients,
 ) -> Result<fused::layer::Gradients, CpuError> {
-    let (mssa, ista) = (&mut held.mssa, &mut held.ista);
-    swap(gradients, &layer.norm1.gain, &mut mssa.norm.gain)?;
-    swap(gradients, &layer.norm1.bias, &mut mssa.norm.bias)?;
-    swap(gradients, &layer.mssa.subspace_bases, &mut mssa.bases)?;
-    if let Some(output) = &layer.mssa.output {
-        let (weight, bias) = mssa.output.get_or_insert_default();
+    let attention = &mut held.attention;
+    swap_norm(gradients, &layer.norm1, &mut attention.norm)?;
+    let output = match &layer.attention {
+        Attention::Mssa(mssa) => {
+            let held = &mut attention.projection;
+            swap(gradients, &mssa.subspace_bases, held)?;
+            &mssa.output
+        }
+        Attention::Mhsa(mhsa) => {
+            swap(gradients, &mhsa.projection, &mut attention.projection)?;
+            if let Some(bias) = &mhsa.projection_bias {
+                let held = attention.projection_bias.get_or_insert_default();
+                swap(gradients, bias, held)?;
+            }
+            &mhsa.output
+        }
+    };
+    if let Some(output) = output {
+        let (weight, bias) = attention.output.get_or_insert_default();
         swap(gradients, &output.weight, weight)?;
         swap(gradients, &output.bias, bias)?;
     }
-    swap(gradients, &layer.norm2.gain, &mut ista.norm.gain)?;
-    swap(gradients, &layer.norm2.bias, &mut ista.norm.bias)?;
-    swap(gradients, &layer.ista.dictionary, &mut ista.dictionary)?;
+    match (&layer.feed_forward, &mut held.feed_forward) {
+        (FeedForward::Ista(ista), fused::layer::FeedForward::Ista(held)) => {
+            swap_norm(gradients, &layer.norm2, &mut held.norm)?;
+            swap(gradients, &ista.dictionary, &mut held.dictionary)?;
+        }
+        (FeedForward::Mlp(mlp), fused::layer::FeedForward::Mlp(held)) => {
+            swap_norm(gradients, &layer.norm2, &mut held.norm)?;
+            swap(gradients, &mlp.rise.weight, &mut held.rise)?;
+            swap(gradients, &mlp.rise.bias, &mut held.rise_bias)?;
+            swap(gradients, &mlp.fall.weight, &mut held.fall)?;
+            swap(gradients, &mlp.fall.bias, &mut held.fall_bias)?;
+        }
+        _ => unreachable!("`empty` makes what fits the layer"),
+    }
     Ok(held)
+}
+
+/// Gradients without numbers, to be exchanged for dfdx's.
+fn empty(layer: &Layer<f32, Cpu>) -> fused::layer::Gradients {
+    fused::layer::Gradients {
+        attention: attention::Gradients::default(),
+        feed_forward: match layer.feed_forward {
+            FeedForward::Ista(_) => fused::layer::FeedForward::Ista(ista::Gradients::default()),
+            FeedForward::Mlp(_) => fused::layer::FeedForward::Mlp(mlp::Gradients::default()),
+        },
+    }
 }
 
 /// The same for the embedding.
@@ -337,18 +455,26 @@ fn exchange_embedding(
     embedding: &Embedding<f32, Cpu>,
     mut held: fused::embedding::Gradients,
 ) -> Result<fused::embedding::Gradients, CpuError> {
-    let Embedding {
-        patch_norm, norm, ..
-    } = embedding;
-    swap(gradients, &patch_norm.gain, &mut held.patch_norm.gain)?;
-    swap(gradients, &patch_norm.bias, &mut held.patch_norm.bias)?;
+    if let Some(norm) = &embedding.patch_norm {
+        swap_norm(gradients, norm, &mut held.patch_norm)?;
+    }
     swap(gradients, &embedding.linear.weight, &mut held.weight)?;
     swap(gradients, &embedding.linear.bias, &mut held.bias)?;
-    swap(gradients, &norm.gain, &mut held.norm.gain)?;
-    swap(gradients, &norm.bias, &mut held.norm.bias)?;
+    if let Some(norm) = &embedding.norm {
+        swap_norm(gradients, norm, &mut held.norm)?;
+    }
     swap(gradients, &embedding.class_token, &mut held.class_token)?;
     swap(gradients, &embedding.position, &mut held.position)?;
     Ok(held)
+}
+
+fn swap_norm(
+    gradients: &mut Gradients<f32, Cpu>,
+    norm: &LayerNorm<f32, Cpu>,
+    held: &mut layer_norm::Gradients,
+) -> Result<(), CpuError> {
+    swap(gradients, &norm.gain, &mut held.gain)?;
+    swap(gradients, &norm.bias, &mut held.bias)
 }
 
 fn swap<S: Shape>(

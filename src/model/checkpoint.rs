@@ -20,9 +20,9 @@ use safetensors::tensor::{Dtype as FileType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::Backbone;
-use super::config::{CrateConfig, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
+use super::config::{Architecture, Config, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
 use super::parameters::{Parameter, Visitor};
-use super::{pytorch, CrateClassifier};
+use super::{pytorch, Classifier};
 use crate::artefact;
 use crate::error::{Error, Result};
 
@@ -30,10 +30,13 @@ use crate::error::{Error, Result};
 /// it the file's bytes, would change from run to run.
 const METADATA_KEY: &str = "whitebox";
 
+/// The tensor that tells a ViT's file.
+const VIT_PATCHES: &str = "patch_embed.proj.weight";
+
 /// What the metadata key holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Metadata {
-    config: CrateConfig,
+    config: Config,
     training: serde_json::Value,
 }
 
@@ -50,7 +53,7 @@ pub struct Checkpoint {
     path: std::path::PathBuf,
     tensors: HashMap<String, Entry>,
     /// The configuration the file carries, if this program wrote it.
-    pub config: Option<CrateConfig>,
+    pub config: Option<Config>,
     /// The record of its training, if the file carries one.
     pub training: Option<serde_json::Value>,
     /// SHA-256 of the file, hexadecimal.
@@ -130,33 +133,63 @@ impl Checkpoint {
         })
     }
 
-    /// The configuration that the tensors' shapes imply; step size and lambda, which no shape
-    /// shows, come from the file's own configuration or are the official ones.
+    /// The configuration that the tensors' names and shapes imply; step size and lambda, which no
+    /// shape shows, come from the file's own configuration or are the official ones. A ViT's names are
+    /// timm's; they show channels and pooling, so that `pool` and `channels` are not asked.
     ///
     /// # Errors
     /// [`Error::Shape`] naming the tensor that is missing or does not fit.
-    pub fn infer(&self, heads: usize, pool: Pool, channels: usize) -> Result<CrateConfig> {
+    pub fn infer(&self, heads: usize, pool: Pool, channels: usize) -> Result<Config> {
+        let config = if self.tensors.contains_key(VIT_PATCHES) {
+            self.infer_vit(heads)?
+        } else {
+            self.infer_crate(heads, pool, channels)?
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn infer_vit(&self, heads: usize) -> Result<Config> {
+        let [embedded, channels, p1, p2] = self.dimensions(VIT_PATCHES)?;
+        let [_, tokens, d] = self.dimensions("pos_embed")?;
+        let projection = "blocks.0.attn.qkv.weight";
+        let [rows, _] = self.dimensions(projection)?;
+        let [classes, _] = self.dimensions("head.weight")?;
+        if embedded != d {
+            return Err(self.misfit(VIT_PATCHES, format!("[{d}, channels, p, p]")));
+        }
+        let grid = self.grid("pos_embed", tokens, d)?;
+        Ok(Config {
+            architecture: Architecture::Vit,
+            image_size: [grid * p1, grid * p2],
+            patch_size: [p1, p2],
+            channels,
+            classes,
+            d,
+            depth: self.depth(|layer| format!("blocks.{layer}.norm1.weight")),
+            heads,
+            head_width: self.head_width(projection, rows, 3, heads)?,
+            pool: if self.tensors.contains_key("fc_norm.weight") {
+                Pool::Mean
+            } else {
+                Pool::Cls
+            },
+            step_size: OFFICIAL_STEP_SIZE,
+            lambda: OFFICIAL_LAMBDA,
+        })
+    }
+
+    fn infer_crate(&self, heads: usize, pool: Pool, channels: usize) -> Result<Config> {
         let [_, tokens, d] = self.dimensions("pos_embedding")?;
         let [embedded, patch_width] = self.dimensions("to_patch_embedding.2.weight")?;
-        let [inner, _] = self.dimensions("transformer.layers.0.0.fn.qkv.weight")?;
+        let projection = "transformer.layers.0.0.fn.qkv.weight";
+        let [rows, _] = self.dimensions(projection)?;
         let [classes, _] = self.dimensions("mlp_head.1.weight")?;
         if embedded != d {
             return Err(self.misfit("to_patch_embedding.2.weight", format!("[{d}, patch width]")));
         }
-        if heads == 0 || inner % heads != 0 {
-            return Err(Error::shape(
-                "transformer.layers.0.0.fn.qkv.weight",
-                format!("rows divisible by --heads {heads}"),
-                format!("{inner} rows"),
-                "give the number of heads the checkpoint was trained with",
-            ));
-        }
-        let square = |n: usize| {
-            let root = (n as f64).sqrt().round() as usize;
-            (root * root == n && root > 0).then_some(root)
-        };
         let Some(patch) = (channels > 0 && patch_width % channels == 0)
-            .then(|| square(patch_width / channels))
+            .then(|| square_root(patch_width / channels))
             .flatten()
         else {
             return Err(self.misfit(
@@ -164,37 +197,71 @@ impl Checkpoint {
                 format!("[{d}, {channels} x a square patch] for --channels {channels}"),
             ));
         };
-        let Some(grid) = square(tokens.saturating_sub(1)) else {
-            return Err(self.misfit("pos_embedding", format!("[1, 1 + a square, {d}]")));
+        // What a head reads of its projection shows how many projections there are.
+        let output = "transformer.layers.0.0.fn.to_out.0.weight";
+        let inner = match self.tensors.contains_key(output) {
+            true => self.dimensions::<2>(output)?[1],
+            false => rows,
         };
-        let depth = (0..)
-            .take_while(|l| {
-                self.tensors
-                    .contains_key(&format!("transformer.layers.{l}.1.fn.weight"))
-            })
-            .count();
-        let config = CrateConfig {
+        let mhsa = rows == 3 * inner;
+        let mlp = self
+            .tensors
+            .contains_key("transformer.layers.0.1.fn.net.0.weight");
+        let architecture = match (mhsa, mlp) {
+            (false, false) => Architecture::Crate,
+            (true, false) => Architecture::CrateMhsa,
+            (false, true) => Architecture::CrateMlp,
+            (true, true) => {
+                return Err(self.misfit(projection, format!("[{inner}, {d}] beside a perceptron")))
+            }
+        };
+        let grid = self.grid("pos_embedding", tokens, d)?;
+        Ok(Config {
+            architecture,
             image_size: [grid * patch; 2],
             patch_size: [patch; 2],
             channels,
             classes,
             d,
-            depth,
+            depth: self.depth(|layer| format!("transformer.layers.{layer}.1.norm.weight")),
             heads,
-            head_width: inner / heads,
+            head_width: self.head_width(projection, rows, if mhsa { 3 } else { 1 }, heads)?,
             pool,
             step_size: self.config.map_or(OFFICIAL_STEP_SIZE, |c| c.step_size),
             lambda: self.config.map_or(OFFICIAL_LAMBDA, |c| c.lambda),
-        };
-        config.check()?;
-        Ok(config)
+        })
+    }
+
+    /// Patches along a side.
+    fn grid(&self, positions: &str, tokens: usize, d: usize) -> Result<usize> {
+        square_root(tokens.saturating_sub(1))
+            .ok_or_else(|| self.misfit(positions, format!("[1, 1 + a square, {d}]")))
+    }
+
+    /// Layers whose tensor `name` is there.
+    fn depth(&self, name: impl Fn(usize) -> String) -> usize {
+        (0..)
+            .take_while(|&layer| self.tensors.contains_key(&name(layer)))
+            .count()
+    }
+
+    fn head_width(&self, name: &str, rows: usize, parts: usize, heads: usize) -> Result<usize> {
+        if heads == 0 || !rows.is_multiple_of(parts * heads) {
+            return Err(Error::shape(
+                name,
+                format!("rows divisible by --heads {heads}"),
+                format!("{} rows", rows / parts),
+                "give the number of heads the checkpoint was trained with",
+            ));
+        }
+        Ok(rows / parts / heads)
     }
 
     /// The configuration the file carries.
     ///
     /// # Errors
     /// [`Error::File`] if it carries none.
-    pub fn own_config(&self) -> Result<CrateConfig> {
+    pub fn own_config(&self) -> Result<Config> {
         self.config.ok_or_else(|| {
             Error::file(
                 &self.path,
@@ -211,10 +278,10 @@ impl Checkpoint {
     /// [`Error::File`] listing every tensor that is missing, unexpected or mis-shaped.
     pub fn network<D: Backbone<f32>>(
         &self,
-        config: CrateConfig,
+        config: Config,
         device: &D,
-    ) -> Result<CrateClassifier<f32, D>> {
-        let mut network = CrateClassifier::blank(config, device)?;
+    ) -> Result<Classifier<f32, D>> {
+        let mut network = Classifier::blank(config, device)?;
         let mut load = Load {
             file: self,
             used: Vec::new(),
@@ -230,7 +297,7 @@ impl Checkpoint {
         } else {
             Err(Error::file(
                 &self.path,
-                format!("the {} tensors of this CRATE classifier", used.len()),
+                format!("the {} tensors of this classifier", used.len()),
                 problems.join(", "),
                 "check the flags that describe the network, or the file",
             ))
@@ -243,7 +310,7 @@ impl Checkpoint {
                 &self.path,
                 format!("a tensor named {name}"),
                 "none",
-                "give the checkpoint of a CRATE classifier",
+                "give the checkpoint of a CRATE or ViT classifier",
             ));
         };
         entry
@@ -262,6 +329,12 @@ impl Checkpoint {
             "check the flags that describe the network",
         )
     }
+}
+
+/// The side of a square of `n`.
+fn square_root(n: usize) -> Option<usize> {
+    let root = (n as f64).sqrt().round() as usize;
+    (root * root == n && root > 0).then_some(root)
 }
 
 struct Load<'a> {
@@ -296,7 +369,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
 /// [`Error::Io`] if the folder cannot be written.
 pub fn write<D: Backbone<f32>>(
     path: &Path,
-    network: &CrateClassifier<f32, D>,
+    network: &Classifier<f32, D>,
     training: &serde_json::Value,
 ) -> Result<()> {
     let parameters = network.parameters();

@@ -1,4 +1,4 @@
-//! Sizes and constants of a CRATE classifier, as in the papers' tables and the official code.
+//! Kind, sizes and constants of a classifier, as in the papers' tables and the official code.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,67 @@ use crate::error::{Error, Result};
 pub enum Pool {
     /// The class token; all published sizes.
     Cls,
-    /// The mean over all tokens, class token included, as in the official code.
+    /// The mean over all tokens, class token included, as in the official code; in a ViT over the
+    /// patches, as in its official code.
     Mean,
 }
 
-/// Everything that fixes a CRATE classifier apart from its parameters.
+/// What a network is made of.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Architecture {
+    /// MSSA and ISTA.
+    #[default]
+    Crate,
+    /// CRATE with multi-head self-attention in place of MSSA.
+    CrateMhsa,
+    /// CRATE with a two-layer perceptron and a skip around it in place of ISTA.
+    CrateMlp,
+    /// The transformer that the papers compare with: multi-head self-attention and perceptrons, its
+    /// embedding, its head.
+    Vit,
+}
+
+impl Architecture {
+    /// Whether the first block of a layer is multi-head self-attention.
+    pub fn has_mhsa(self) -> bool {
+        matches!(self, Self::CrateMhsa | Self::Vit)
+    }
+
+    /// Whether the second block of a layer is a perceptron.
+    pub fn has_mlp(self) -> bool {
+        matches!(self, Self::CrateMlp | Self::Vit)
+    }
+
+    /// The name on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Crate => "crate",
+            Self::CrateMhsa => "crate-mhsa",
+            Self::CrateMlp => "crate-mlp",
+            Self::Vit => "vit",
+        }
+    }
+
+    /// For leaving it out of files where it is what it was before there were others.
+    fn is_crate(&self) -> bool {
+        *self == Self::Crate
+    }
+}
+
+/// Hidden width of a perceptron over the width of a token.
+pub const MLP_RATIO: usize = 4;
+
+/// Everything that fixes a classifier apart from its parameters.
 ///
 /// `p` need not be `d / k`: the projection is `d -> k p`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct CrateConfig {
+pub struct Config {
+    /// What it is made of.
+    #[serde(default, skip_serializing_if = "Architecture::is_crate")]
+    pub architecture: Architecture,
     /// Image height and width in pixels.
     pub image_size: [usize; 2],
     /// Patch height and width in pixels.
@@ -43,25 +95,25 @@ pub struct CrateConfig {
     pub lambda: f64,
 }
 
-/// Names that [`CrateConfig::preset`] knows.
-pub const PRESETS: [&str; 5] = [
+/// Names that [`Config::preset`] knows.
+pub const PRESETS: [&str; 8] = [
     "demo",
     "crate-tiny",
     "crate-small",
     "crate-base",
     "crate-large",
+    "vit-tiny",
+    "vit-small",
+    "vit-base",
 ];
 
 /// Step size and threshold weight of the official classifiers (`model/crate.py`).
 pub const OFFICIAL_STEP_SIZE: f64 = 0.1;
 /// See [`OFFICIAL_STEP_SIZE`].
 pub const OFFICIAL_LAMBDA: f64 = 0.1;
-/// LayerNorm's additive constant in the official code (the PyTorch default).
-pub const LAYER_NORM_EPSILON: f64 = 1e-5;
-
-impl CrateConfig {
-    /// A named size. `crate-*` are those of NeurIPS 2023 (224 px, patch 16, 3 channels);
-    /// `demo` is this project's own, for 28 px grey images.
+impl Config {
+    /// A named size. `crate-*` are those of NeurIPS 2023 and `vit-*` those they are compared with (224
+    /// px, patch 16, 3 channels); `demo` is this project's own, for 28 px grey images.
     ///
     /// # Errors
     /// [`Error::Argument`] on an unknown name.
@@ -69,6 +121,7 @@ impl CrateConfig {
         let (d, depth, heads) = match name {
             "demo" => {
                 return Ok(Self {
+                    architecture: Architecture::Crate,
                     image_size: [28, 28],
                     patch_size: [4, 4],
                     channels: 1,
@@ -86,6 +139,9 @@ impl CrateConfig {
             "crate-small" => (576, 12, 12),
             "crate-base" => (768, 12, 12),
             "crate-large" => (1024, 24, 16),
+            "vit-tiny" => (192, 12, 3),
+            "vit-small" => (384, 12, 6),
+            "vit-base" => (768, 12, 12),
             _ => {
                 return Err(Error::argument(
                     "--preset",
@@ -95,7 +151,12 @@ impl CrateConfig {
                 ))
             }
         };
+        let architecture = match name.starts_with("vit") {
+            true => Architecture::Vit,
+            false => Architecture::Crate,
+        };
         Ok(Self {
+            architecture: Architecture::Crate,
             image_size: [224, 224],
             patch_size: [16, 16],
             channels: 3,
@@ -107,15 +168,28 @@ impl CrateConfig {
             pool: Pool::Cls,
             step_size: OFFICIAL_STEP_SIZE,
             lambda: OFFICIAL_LAMBDA,
-        })
+        }
+        .of(architecture))
     }
 
     /// The same network for images of another size, number of channels or classes. Images whose
-    /// sides the patch does not divide are refused by [`CrateConfig::check`].
+    /// sides the patch does not divide are refused by [`Config::check`].
     pub fn for_images(mut self, channels: usize, size: [usize; 2], classes: usize) -> Self {
         self.channels = channels;
         self.image_size = size;
         self.classes = classes;
+        self
+    }
+
+    /// The same sizes in another architecture, with the head that belongs to it.
+    pub fn of(mut self, architecture: Architecture) -> Self {
+        if (architecture == Architecture::Vit) != (self.architecture == Architecture::Vit) {
+            self.pool = match architecture {
+                Architecture::Vit => Pool::Mean,
+                _ => Pool::Cls,
+            };
+        }
+        self.architecture = architecture;
         self
     }
 
@@ -201,23 +275,54 @@ impl CrateConfig {
         self.heads * self.head_width
     }
 
+    /// Rows of the projection: `K p`, or with separate queries, keys and values `3 K p`.
+    pub fn projection_rows(&self) -> usize {
+        if self.architecture.has_mhsa() {
+            3 * self.inner()
+        } else {
+            self.inner()
+        }
+    }
+
+    /// Hidden width of a perceptron.
+    pub fn hidden(&self) -> usize {
+        MLP_RATIO * self.d
+    }
+
+    /// LayerNorm's additive constant: PyTorch's default, and in a ViT timm's.
+    pub fn layer_norm_epsilon(&self) -> f64 {
+        match self.architecture {
+            Architecture::Vit => 1e-6,
+            _ => 1e-5,
+        }
+    }
+
     /// Whether a layer has an output projection: the official code leaves it out for a single
-    /// head as wide as the token.
+    /// head as wide as the token, but not in a ViT.
     pub fn has_output_projection(&self) -> bool {
-        !(self.heads == 1 && self.head_width == self.d)
+        self.architecture == Architecture::Vit || !(self.heads == 1 && self.head_width == self.d)
     }
 
     /// Number of parameters. Gives the published 6.09, 13.12, 22.80 and 77.64 million
-    /// (NeurIPS 2023, table 1) for the four presets.
+    /// (NeurIPS 2023, table 1) for the four presets of CRATE, 5.72 and 22.05 for ViT-Tiny and -Small.
     pub fn parameters(&self) -> usize {
         let (d, inner, patch) = (self.d, self.inner(), self.patch_width());
+        let vit = self.architecture == Architecture::Vit;
+        let bias = if vit { self.projection_rows() } else { 0 };
         let output = if self.has_output_projection() {
             inner * d + d
         } else {
             0
         };
-        let layer = 2 * d + d * inner + output + 2 * d + d * d;
-        let embedding = 2 * patch + (patch * d + d) + 2 * d + self.tokens() * d + d;
+        let attention = 2 * d + d * self.projection_rows() + bias + output;
+        let feed_forward = if self.architecture.has_mlp() {
+            2 * d * self.hidden() + self.hidden() + d
+        } else {
+            d * d
+        };
+        let layer = attention + 2 * d + feed_forward;
+        let norms = if vit { 0 } else { 2 * patch + 2 * d };
+        let embedding = norms + (patch * d + d) + self.tokens() * d + d;
         let head = 2 * d + d * self.classes + self.classes;
         embedding + self.depth * layer + head
     }
@@ -234,22 +339,24 @@ mod tests {
             ("crate-small", 13_116_328),
             ("crate-base", 22_796_008),
             ("crate-large", 77_641_192),
+            ("vit-tiny", 5_717_416),
+            ("vit-small", 22_050_664),
         ] {
-            assert_eq!(CrateConfig::preset(name).unwrap().parameters(), count);
+            assert_eq!(Config::preset(name).unwrap().parameters(), count);
         }
     }
 
     #[test]
     fn every_named_preset_is_consistent() {
         for name in PRESETS {
-            CrateConfig::preset(name).unwrap().check().unwrap();
+            Config::preset(name).unwrap().check().unwrap();
         }
-        assert_eq!(CrateConfig::preset("huge").unwrap_err().exit_code(), 2);
+        assert_eq!(Config::preset("huge").unwrap_err().exit_code(), 2);
     }
 
     #[test]
     fn a_patch_that_does_not_divide_the_image_is_refused_by_name() {
-        let mut config = CrateConfig::preset("demo").unwrap();
+        let mut config = Config::preset("demo").unwrap();
         config.patch_size = [5, 4];
         let message = config.check().unwrap_err().to_string();
         assert!(

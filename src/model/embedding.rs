@@ -1,21 +1,21 @@
 //! Patches to tokens: LayerNorm, linear map, LayerNorm, class token, positions (official
-//! `to_patch_embedding`, `cls_token`, `pos_embedding`).
+//! `to_patch_embedding`, `cls_token`, `pos_embedding`). A ViT has neither LayerNorm.
 
 use dfdx::prelude::*;
 
-use super::config::CrateConfig;
+use super::config::{Architecture, Config};
 use super::layers::{blank_linear, LayerNorm, Linear, Matrix, Tokens, Vector};
 use super::Real;
 
 /// The embedding's parameters.
 #[derive(Debug, Clone)]
 pub struct Embedding<E: Dtype, D: Device<E>> {
-    /// Of the patches.
-    pub patch_norm: LayerNorm<E, D>,
+    /// Of the patches; none in a ViT.
+    pub patch_norm: Option<LayerNorm<E, D>>,
     /// Patch width to d.
     pub linear: Linear<E, D>,
-    /// Of the embedded patches.
-    pub norm: LayerNorm<E, D>,
+    /// Of the embedded patches; none in a ViT.
+    pub norm: Option<LayerNorm<E, D>>,
     /// Shape (d,).
     pub class_token: Vector<E, D>,
     /// Shape (n, d), class token first.
@@ -23,12 +23,16 @@ pub struct Embedding<E: Dtype, D: Device<E>> {
 }
 
 impl<E: Real, D: Device<E>> Embedding<E, D> {
-    pub(super) fn blank(device: &D, config: &CrateConfig) -> Result<Self, D::Err> {
+    pub(super) fn blank(device: &D, config: &Config) -> Result<Self, D::Err> {
         let d = config.d;
+        let norm = |features| match config.architecture {
+            Architecture::Vit => Ok(None),
+            _ => LayerNorm::identity(device, features, config.layer_norm_epsilon()).map(Some),
+        };
         Ok(Self {
-            patch_norm: LayerNorm::identity(device, config.patch_width())?,
+            patch_norm: norm(config.patch_width())?,
             linear: blank_linear(device, config.patch_width(), d)?,
-            norm: LayerNorm::identity(device, d)?,
+            norm: norm(d)?,
             class_token: device.try_zeros_like(&(d,))?,
             position: device.try_zeros_like(&(config.tokens(), d))?,
         })
@@ -47,9 +51,13 @@ impl<E: Real, D: Device<E>> Embedding<E, D> {
     ) -> Result<Tokens<E, D, T>, D::Err> {
         let (b, _, _) = *patches.shape();
         let (_, d) = *self.position.shape();
-        let x = self.patch_norm.try_forward(patches)?;
+        let normalise = |norm: &Option<LayerNorm<E, D>>, x| match norm {
+            Some(norm) => norm.try_forward(x),
+            None => Ok(x),
+        };
+        let x = normalise(&self.patch_norm, patches)?;
         let x = self.linear.try_forward(x)?;
-        let x = self.norm.try_forward(x)?;
+        let x = normalise(&self.norm, x)?;
         let class_token = self
             .class_token
             .retaped::<T>()

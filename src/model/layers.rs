@@ -1,10 +1,11 @@
-//! LayerNorm, linear map, MSSA and ISTA, composed of dfdx operations.
+//! LayerNorm, linear map, MSSA and ISTA, and what a transformer has in their place, composed of dfdx
+//! operations.
 //!
 //! Rows are tokens: a batch is (b, n, d). A weight keeps PyTorch's shape (out, in).
 
 use dfdx::prelude::*;
 
-use super::config::{CrateConfig, LAYER_NORM_EPSILON};
+use super::config::{Architecture, Config};
 use super::probe::{Probe, Site};
 use super::Real;
 
@@ -21,20 +22,23 @@ pub(super) fn constant<E: Real>(value: f64) -> E {
     <E as num_traits::NumCast>::from(value).unwrap_or_else(E::nan)
 }
 
-/// `LN(z) = (z - mean(z)) / sqrt(var(z) + 1e-5) * gain + bias`, over the features of each token.
+/// `LN(z) = (z - mean(z)) / sqrt(var(z) + epsilon) * gain + bias`, over the features of each token.
 #[derive(Debug, Clone)]
 pub struct LayerNorm<E: Dtype, D: Device<E>> {
     /// Shape (features,).
     pub gain: Vector<E, D>,
     /// Shape (features,).
     pub bias: Vector<E, D>,
+    /// Additive constant under the root.
+    pub epsilon: f64,
 }
 
 impl<E: Real, D: Device<E>> LayerNorm<E, D> {
-    pub(super) fn identity(device: &D, features: usize) -> Result<Self, D::Err> {
+    pub(super) fn identity(device: &D, features: usize, epsilon: f64) -> Result<Self, D::Err> {
         Ok(Self {
             gain: device.try_ones_like(&(features,))?,
             bias: device.try_zeros_like(&(features,))?,
+            epsilon,
         })
     }
 
@@ -47,7 +51,7 @@ impl<E: Real, D: Device<E>> LayerNorm<E, D> {
         let shape = *x.shape();
         let gain = across_tokens(&self.gain, &shape)?;
         let bias = across_tokens(&self.bias, &shape)?;
-        x.try_normalize::<Axis<2>>(LAYER_NORM_EPSILON)?
+        x.try_normalize::<Axis<2>>(self.epsilon)?
             .try_mul(gain)?
             .try_add(bias)
     }
@@ -133,24 +137,91 @@ impl<E: Real, D: Device<E>> Mssa<E, D> {
             .retaped::<T>()
             .try_add(constant::<E>(0.0))?
             .try_permute::<(usize, usize, usize, usize), Axes4<0, 1, 3, 2>>()?;
-        let attention = w
-            .retaped::<T>()
-            .try_matmul(keys)?
-            .try_mul(constant::<E>((p as f64).powf(-0.5)))?
-            .try_softmax::<Axis<3>>()?;
-        if probe.wants(Site::Attention, layer) {
-            probe.observe(
-                Site::Attention,
-                layer,
-                &[b, self.heads, n, n],
-                attention.as_vec(),
-            );
+        let read = attend(w.retaped::<T>(), keys, w, layer, probe)?;
+        match &self.output {
+            Some(output) => output.try_forward(read),
+            None => Ok(read),
         }
-        let (w, tape) = w.split_tape();
-        let read = attention
-            .try_matmul(w.put_tape(tape))?
-            .try_permute::<(usize, usize, usize, usize), Axes4<0, 2, 1, 3>>()?
+    }
+}
+
+/// Queries, keys or values of every head, shape (b, k, n, p); keys transposed, (b, k, p, n).
+type Heads<E, D, T> = Tensor<(usize, usize, usize, usize), E, D, T>;
+
+/// `softmax(Q K^T / sqrt(p)) V` of every head, side by side, shape (b, n, k p).
+fn attend<E: Real, D: Device<E>, T: Tape<E, D>>(
+    queries: Heads<E, D, T>,
+    keys: Heads<E, D, T>,
+    values: Heads<E, D, T>,
+    layer: usize,
+    probe: &mut impl Probe<E>,
+) -> Result<Tokens<E, D, T>, D::Err> {
+    let (b, heads, n, p) = *queries.shape();
+    let attention = queries
+        .try_matmul(keys)?
+        .try_mul(constant::<E>((p as f64).powf(-0.5)))?
+        .try_softmax::<Axis<3>>()?;
+    if probe.wants(Site::Attention, layer) {
+        let shape = [b, heads, n, n];
+        probe.observe(Site::Attention, layer, &shape, attention.as_vec());
+    }
+    attention
+        .try_matmul(values)?
+        .try_permute::<(usize, usize, usize, usize), Axes4<0, 2, 1, 3>>()?
+        .try_reshape_like(&(b, n, heads * p))
+}
+
+/// Multi-head self-attention of a transformer:
+///
+/// `MHSA(Z) = concat_k( softmax(Q_k K_k^T / sqrt(p)) V_k ) out^T + bias`, with a projection for each of
+/// queries, keys and values.
+#[derive(Debug, Clone)]
+pub struct Mhsa<E: Dtype, D: Device<E>> {
+    /// `[Q, K, V]^T`, shape (3 k p, d), one below the other.
+    pub projection: Matrix<E, D>,
+    /// Shape (3 k p,), in a ViT.
+    pub projection_bias: Option<Vector<E, D>>,
+    /// Output projection, as in [`Mssa`].
+    pub output: Option<Linear<E, D>>,
+    /// Heads, `K`.
+    pub heads: usize,
+}
+
+impl<E: Real, D: Device<E>> Mhsa<E, D> {
+    /// # Shapes
+    /// z (b, n, d), already normalised, to (b, n, d).
+    pub fn try_forward<T: Tape<E, D>>(
+        &self,
+        z: Tokens<E, D, T>,
+        layer: usize,
+        probe: &mut impl Probe<E>,
+    ) -> Result<Tokens<E, D, T>, D::Err> {
+        let (b, n, _) = *z.shape();
+        let (rows, _) = *self.projection.shape();
+        let inner = rows / 3;
+        let mut all = project(z, &self.projection)?;
+        if let Some(bias) = &self.projection_bias {
+            all = all.try_add(across_tokens(bias, &(b, n, rows))?)?;
+        }
+        let shape = (b, n, self.heads, inner / self.heads);
+        let keys = all
+            .retaped::<T>()
+            .try_slice((0..b, 0..n, inner..2 * inner))?
+            .try_reshape_like(&shape)?
+            .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
+        let values = all
+            .retaped::<T>()
+            .try_slice((0..b, 0..n, 2 * inner..rows))?
             .try_reshape_like(&(b, n, inner))?;
+        observe(probe, Site::Projection, layer, &values);
+        let values = values
+            .try_reshape_like(&shape)?
+            .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+        let queries = all
+            .try_slice((0..b, 0..n, 0..inner))?
+            .try_reshape_like(&shape)?
+            .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
+        let read = attend(queries, keys, values, layer, probe)?;
         match &self.output {
             Some(output) => output.try_forward(read),
             None => Ok(read),
@@ -200,20 +271,88 @@ impl<E: Real, D: Device<E>> Ista<E, D> {
     }
 }
 
-/// One CRATE layer: `Y = Z + MSSA(LN1(Z))`, `Z' = ISTA(LN2(Y))`. No skip around ISTA.
+/// A transformer's perceptron, `GELU(x A^T + a) B^T + b` with `GELU(h) = h Φ(h)`.
 #[derive(Debug, Clone)]
-pub struct CrateLayer<E: Dtype, D: Device<E>> {
-    /// LayerNorm before MSSA.
-    pub norm1: LayerNorm<E, D>,
-    /// The compression block.
-    pub mssa: Mssa<E, D>,
-    /// LayerNorm before ISTA.
-    pub norm2: LayerNorm<E, D>,
-    /// The sparsification block.
-    pub ista: Ista<E, D>,
+pub struct Mlp<E: Dtype, D: Device<E>> {
+    /// Up to the hidden width.
+    pub rise: Linear<E, D>,
+    /// And down again.
+    pub fall: Linear<E, D>,
 }
 
-impl<E: Real, D: Device<E>> CrateLayer<E, D> {
+impl<E: Real, D: Device<E>> Mlp<E, D> {
+    /// # Shapes
+    /// x (b, n, d), already normalised, to (b, n, d).
+    pub fn try_forward<T: Tape<E, D>>(
+        &self,
+        x: Tokens<E, D, T>,
+    ) -> Result<Tokens<E, D, T>, D::Err> {
+        self.fall.try_forward(gelu(self.rise.try_forward(x)?)?)
+    }
+}
+
+/// `h Φ(h)`. The derivative that dfdx 0.13 has for it, `Φ(h) + h e^{-h²/2} / sqrt(π)`, is wrong: the
+/// density has `sqrt(2 π)`. So a term is added that is zero and whose derivative is what is missing:
+/// `c e^{-h²/2}` less its own value, `c = (1 - 1/sqrt(2)) / sqrt(π)`.
+fn gelu<E: Real, D: Device<E>, T: Tape<E, D>>(
+    h: Tokens<E, D, T>,
+) -> Result<Tokens<E, D, T>, D::Err> {
+    let c = (1.0 - std::f64::consts::FRAC_1_SQRT_2) / std::f64::consts::PI.sqrt();
+    let bell = h
+        .retaped::<T>()
+        .try_square()?
+        .try_mul(constant::<E>(-0.5))?
+        .try_exp()?
+        .try_mul(constant::<E>(c))?;
+    let value = h
+        .device()
+        .try_tensor_from_vec(bell.as_vec(), *bell.shape())?;
+    h.try_accurate_gelu()?.try_add(bell.try_sub(value)?)
+}
+
+/// The first block of a layer.
+#[derive(Debug, Clone)]
+pub enum Attention<E: Dtype, D: Device<E>> {
+    /// Compression.
+    Mssa(Mssa<E, D>),
+    /// A transformer's.
+    Mhsa(Mhsa<E, D>),
+}
+
+impl<E: Real, D: Device<E>> Attention<E, D> {
+    /// Heads, `K`.
+    pub fn heads(&self) -> usize {
+        match self {
+            Self::Mssa(mssa) => mssa.heads,
+            Self::Mhsa(mhsa) => mhsa.heads,
+        }
+    }
+}
+
+/// The second block of a layer.
+#[derive(Debug, Clone)]
+pub enum FeedForward<E: Dtype, D: Device<E>> {
+    /// Sparsification.
+    Ista(Ista<E, D>),
+    /// A transformer's.
+    Mlp(Mlp<E, D>),
+}
+
+/// One layer: `Y = Z + MSSA(LN1(Z))`, `Z' = ISTA(LN2(Y))`. There is no skip around ISTA; with a
+/// perceptron in its place, `Z' = Y + MLP(LN2(Y))`.
+#[derive(Debug, Clone)]
+pub struct Layer<E: Dtype, D: Device<E>> {
+    /// LayerNorm before the first block.
+    pub norm1: LayerNorm<E, D>,
+    /// MSSA or MHSA.
+    pub attention: Attention<E, D>,
+    /// LayerNorm before the second block.
+    pub norm2: LayerNorm<E, D>,
+    /// ISTA or a perceptron.
+    pub feed_forward: FeedForward<E, D>,
+}
+
+impl<E: Real, D: Device<E>> Layer<E, D> {
     /// # Shapes
     /// (b, n, d) to the same.
     pub fn try_forward<T: Tape<E, D>>(
@@ -225,16 +364,26 @@ impl<E: Real, D: Device<E>> CrateLayer<E, D> {
         observe(probe, Site::LayerInput, layer, &z);
         let normalised = self.norm1.try_forward(z.retaped::<T>())?;
         observe(probe, Site::NormalisedInput, layer, &normalised);
-        let after_mssa = self
-            .mssa
-            .try_forward(normalised, layer, probe)?
-            .try_add(z)?;
-        observe(probe, Site::AfterMssa, layer, &after_mssa);
-        let normalised = self.norm2.try_forward(after_mssa)?;
-        observe(probe, Site::NormalisedAfterMssa, layer, &normalised);
-        let after_ista = self.ista.try_forward(normalised)?;
-        observe(probe, Site::AfterIsta, layer, &after_ista);
-        Ok(after_ista)
+        let step = match &self.attention {
+            Attention::Mssa(mssa) => mssa.try_forward(normalised, layer, probe)?,
+            Attention::Mhsa(mhsa) => mhsa.try_forward(normalised, layer, probe)?,
+        };
+        let y = step.try_add(z)?;
+        observe(probe, Site::AfterMssa, layer, &y);
+        let output = match &self.feed_forward {
+            FeedForward::Ista(ista) => {
+                let normalised = self.norm2.try_forward(y)?;
+                observe(probe, Site::NormalisedAfterMssa, layer, &normalised);
+                ista.try_forward(normalised)?
+            }
+            FeedForward::Mlp(mlp) => {
+                let normalised = self.norm2.try_forward(y.retaped::<T>())?;
+                observe(probe, Site::NormalisedAfterMssa, layer, &normalised);
+                mlp.try_forward(normalised)?.try_add(y)?
+            }
+        };
+        observe(probe, Site::AfterIsta, layer, &output);
+        Ok(output)
     }
 }
 
@@ -251,29 +400,53 @@ fn observe<E: Real, D: Device<E>, T>(
 }
 
 /// An identity LayerNorm, a zero linear map and a zero dictionary for a layer of `config`;
-/// values come from [`super::CrateClassifier::new`] or a checkpoint.
+/// values come from [`super::Classifier::new`] or a checkpoint.
 pub(super) fn blank_layer<E: Real, D: Device<E>>(
     device: &D,
-    config: &CrateConfig,
-) -> Result<CrateLayer<E, D>, D::Err> {
-    let (d, inner) = (config.d, config.inner());
-    Ok(CrateLayer {
-        norm1: LayerNorm::identity(device, d)?,
-        mssa: Mssa {
-            subspace_bases: device.try_zeros_like(&(inner, d))?,
-            output: if config.has_output_projection() {
-                Some(blank_linear(device, inner, d)?)
-            } else {
-                None
+    config: &Config,
+) -> Result<Layer<E, D>, D::Err> {
+    let (d, heads, kind) = (config.d, config.heads, config.architecture);
+    let norm = || LayerNorm::identity(device, d, config.layer_norm_epsilon());
+    let projection = device.try_zeros_like(&(config.projection_rows(), d))?;
+    let output = if config.has_output_projection() {
+        Some(blank_linear(device, config.inner(), d)?)
+    } else {
+        None
+    };
+    let attention = if kind.has_mhsa() {
+        Attention::Mhsa(Mhsa {
+            projection,
+            projection_bias: match kind {
+                Architecture::Vit => Some(device.try_zeros_like(&(config.projection_rows(),))?),
+                _ => None,
             },
-            heads: config.heads,
-        },
-        norm2: LayerNorm::identity(device, d)?,
-        ista: Ista {
+            output,
+            heads,
+        })
+    } else {
+        Attention::Mssa(Mssa {
+            subspace_bases: projection,
+            output,
+            heads,
+        })
+    };
+    let feed_forward = if kind.has_mlp() {
+        FeedForward::Mlp(Mlp {
+            rise: blank_linear(device, d, config.hidden())?,
+            fall: blank_linear(device, config.hidden(), d)?,
+        })
+    } else {
+        FeedForward::Ista(Ista {
             dictionary: device.try_zeros_like(&(d, d))?,
             step_size: config.step_size,
             lambda: config.lambda,
-        },
+        })
+    };
+    Ok(Layer {
+        norm1: norm()?,
+        attention,
+        norm2: norm()?,
+        feed_forward,
     })
 }
 

@@ -2,11 +2,12 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`config`] | sizes, constants and presets of a CRATE classifier |
-//! | [`layers`] | LayerNorm, linear map, MSSA and ISTA composed of dfdx operations |
+//! | [`config`] | kind, sizes, constants and presets of a classifier |
+//! | [`layers`] | LayerNorm, linear map, MSSA and ISTA, MHSA and MLP, composed of dfdx operations |
 //! | [`embedding`] | patches to tokens |
 //! | [`backbone`] | embedding and layers, by the fastest way the device has |
-//! | [`crate_classifier`] | the classifier: embedding, layers, head |
+//! | [`classifier`] | the classifier: embedding, layers, head |
+//! | [`names`] | the names of all parameters in the official code |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | safetensors files with the official parameter names |
 //! | `pytorch`, `pickle` | the official code's checkpoint files |
@@ -18,10 +19,11 @@
 
 pub mod backbone;
 pub mod checkpoint;
+pub mod classifier;
 pub mod config;
-pub mod crate_classifier;
 pub mod embedding;
 pub mod layers;
+pub mod names;
 pub mod parameters;
 mod pickle;
 pub mod probe;
@@ -29,8 +31,8 @@ mod pytorch;
 pub mod transfer;
 
 pub use backbone::{Backbone, Path};
-pub use config::{CrateConfig, Pool};
-pub use crate_classifier::CrateClassifier;
+pub use classifier::Classifier;
+pub use config::{Architecture, Config, Pool};
 
 use dfdx::prelude::Dtype;
 use rand_distr::uniform::SampleUniform;

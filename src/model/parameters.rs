@@ -27,8 +27,12 @@ pub enum Init {
         /// Inputs of the map.
         fan_in: usize,
     },
-    /// Standard normal: class token and positional embedding.
-    Normal,
+    /// Normal with mean zero: class token and positional embedding, and in a ViT all weights (timm cuts
+    /// them off at two, a hundred deviations).
+    Normal {
+        /// Standard deviation.
+        deviation: f64,
+    },
 }
 
 /// A parameter as files and optimisers see it.
@@ -84,24 +88,38 @@ pub(super) fn visit_norm<E: Real, D: Device<E>>(
     visit(visitor, bias, &[features], Init::Zero, &mut norm.bias)
 }
 
-/// Visits weight and bias of a linear map under `prefix`.
+/// Visits weight and bias of a linear map under `prefix`, which start as PyTorch's `nn.Linear` does.
 pub(super) fn visit_linear<E: Real, D: Device<E>>(
     visitor: &mut impl Visitor<E, D>,
     prefix: &str,
     linear: &mut Linear<E, D>,
 ) -> Result<()> {
+    let (_, fan_in) = *linear.weight.shape();
+    visit_linear_from(visitor, prefix, [Init::Linear { fan_in }; 2], linear)
+}
+
+/// Visits weight and bias of a linear map under `prefix`, which start from `inits`.
+pub(super) fn visit_linear_from<E: Real, D: Device<E>>(
+    visitor: &mut impl Visitor<E, D>,
+    prefix: &str,
+    [weight_init, bias_init]: [Init; 2],
+    linear: &mut Linear<E, D>,
+) -> Result<()> {
     let (outputs, fan_in) = *linear.weight.shape();
-    let init = Init::Linear { fan_in };
-    let weight = format!("{prefix}.weight");
     visit(
         visitor,
-        weight,
+        format!("{prefix}.weight"),
         &[outputs, fan_in],
-        init,
+        weight_init,
         &mut linear.weight,
     )?;
-    let bias = format!("{prefix}.bias");
-    visit(visitor, bias, &[outputs], init, &mut linear.bias)
+    visit(
+        visitor,
+        format!("{prefix}.bias"),
+        &[outputs],
+        bias_init,
+        &mut linear.bias,
+    )
 }
 
 /// Fills every parameter as the official code initialises it, from the stream
@@ -130,7 +148,7 @@ impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
                     Init::KaimingUniform { fan_in } => {
                         (2.0 * rng.gen::<f64>() - 1.0) * (6.0 / fan_in as f64).sqrt()
                     }
-                    Init::Normal => rng.sample(StandardNormal),
+                    Init::Normal { deviation } => deviation * rng.sample::<f64, _>(StandardNormal),
                 })
             })
             .collect();

@@ -4,7 +4,7 @@
 use dfdx::prelude::*;
 
 use super::parameters::Values;
-use super::{CrateClassifier, CrateConfig};
+use super::{names, Classifier, Config};
 use crate::error::{Error, Result};
 
 /// Sharpness of the bicubic kernel, as in PyTorch's `interpolate`.
@@ -16,12 +16,12 @@ const CUBIC: f64 = -0.75;
 /// # Errors
 /// [`Error::Argument`] if the two differ in more than classes and image size.
 pub fn transfer(
-    trained: &CrateClassifier<f32, Cpu>,
-    config: CrateConfig,
+    trained: &Classifier<f32, Cpu>,
+    config: Config,
     seed: u64,
-) -> Result<CrateClassifier<f32, Cpu>> {
+) -> Result<Classifier<f32, Cpu>> {
     let from = trained.config();
-    let alike = CrateConfig {
+    let alike = Config {
         image_size: from.image_size,
         classes: from.classes,
         ..config
@@ -34,17 +34,17 @@ pub fn transfer(
             "keep width, depth, heads, patch and channels",
         ));
     }
-    let mut network = CrateClassifier::new(config, seed, &Cpu::default())?;
+    let mut network = Classifier::new(config, seed, &Cpu::default())?;
     let fresh = network.parameters();
     let parameters: Vec<Values<f32>> = trained
         .parameters()
         .into_iter()
         .zip(fresh)
         .map(|(mut trained, fresh)| {
-            if fresh.parameter.name.starts_with("mlp_head.") {
+            if names::is_head(&fresh.parameter.name) {
                 return fresh;
             }
-            if trained.parameter.name == "pos_embedding" {
+            if trained.parameter.name == names::position(config.architecture) {
                 trained.values = positions(&trained.values, grid(from), grid(&config), config.d);
             }
             trained.parameter = fresh.parameter;
@@ -56,7 +56,7 @@ pub fn transfer(
 }
 
 /// Rows and columns of patches.
-fn grid(config: &CrateConfig) -> [usize; 2] {
+fn grid(config: &Config) -> [usize; 2] {
     [0, 1].map(|axis| config.image_size[axis] / config.patch_size[axis])
 }
 
@@ -132,9 +132,9 @@ mod tests {
 
     #[test]
     fn everything_but_the_head_is_taken_over() {
-        let config = CrateConfig::preset("demo").unwrap();
-        let config = CrateConfig { depth: 1, ..config };
-        let trained = CrateClassifier::new(config, 1, &Cpu::default()).unwrap();
+        let config = Config::preset("demo").unwrap();
+        let config = Config { depth: 1, ..config };
+        let trained = Classifier::new(config, 1, &Cpu::default()).unwrap();
         let other = config.for_images(config.channels, [32, 32], 3);
         let network = transfer(&trained, other, 2).unwrap();
         for (old, new) in trained.parameters().iter().zip(network.parameters()) {

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
-use crate::model::CrateClassifier;
+use crate::model::Classifier;
 use crate::{parallel, seed};
 use optimiser::{gradients_of, Optimiser};
 pub use recipe::Recipe;
@@ -67,7 +67,7 @@ pub trait Observer {
     /// After every optimiser step, with its loss.
     fn step(&mut self, step: usize, steps: usize, loss: f64);
     /// After every epoch.
-    fn epoch(&mut self, epoch: &Epoch, network: &CrateClassifier<f32, Cpu>);
+    fn epoch(&mut self, epoch: &Epoch, network: &Classifier<f32, Cpu>);
     /// Whether to stop in good order after this step.
     fn wants_to_stop(&self) -> bool {
         false
@@ -84,7 +84,7 @@ pub trait Observer {
 /// [`Error::Diverged`] if the loss stops being a number, [`Error::Interrupted`] if the observer wants it,
 /// [`Error::File`] if `state_file` belongs to another run, [`Error::Io`], [`Error::Device`].
 pub fn train(
-    network: &mut CrateClassifier<f32, Cpu>,
+    network: &mut Classifier<f32, Cpu>,
     images: &Images,
     held_out: &Images,
     recipe: &Recipe,
@@ -169,7 +169,7 @@ fn clip(gradients: &mut [Vec<f32>], longest: f64) {
 
 /// Mean loss of a batch and its gradient by parameter.
 fn batch_gradients(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &Images,
     batch: &[usize],
     recipe: &Recipe,
@@ -204,7 +204,7 @@ fn batch_gradients(
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
 pub fn gradients(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     labels: &[usize],
     smoothing: f64,
     threads: usize,
@@ -247,7 +247,7 @@ pub fn gradients(
 
 /// `weight` times the mean smoothed cross-entropy of a shard, and its gradient by parameter.
 fn shard_gradients(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     input: &[f32],
     labels: &[usize],
     smoothing: f64,
@@ -280,7 +280,7 @@ fn shard_gradients(
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
 pub fn evaluate(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &Images,
     threads: usize,
     done: impl Fn() + Sync,
@@ -318,7 +318,7 @@ pub fn evaluate(
 ///
 /// # Errors
 /// [`Error::Shape`] naming both.
-pub fn check_fit(network: &CrateClassifier<f32, Cpu>, images: &Images) -> Result<()> {
+pub fn check_fit(network: &Classifier<f32, Cpu>, images: &Images) -> Result<()> {
     let config = network.config();
     if images.shape[0] != config.channels {
         return Err(Error::shape(

@@ -8,7 +8,7 @@ use super::recipe::Decay;
 use crate::error::{Error, Result};
 use crate::fused;
 use crate::model::parameters::{Parameter, Visitor};
-use crate::model::CrateClassifier;
+use crate::model::Classifier;
 
 /// The rule of the updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
@@ -67,7 +67,7 @@ impl Optimiser {
     /// [`Error::Shape`] if the gradients or the state are those of another network.
     pub fn step(
         &mut self,
-        network: &mut CrateClassifier<f32, Cpu>,
+        network: &mut Classifier<f32, Cpu>,
         gradients: &[Vec<f32>],
         learning_rate: f64,
     ) -> Result<()> {
@@ -131,8 +131,8 @@ impl Visitor<f32, Cpu> for Update<'_> {
         tensor.copy_into(&mut values);
         let decays = match optimiser.decay {
             Decay::All => true,
-            // Class token and positions have axes of length 1 in front.
-            Decay::Matrices => parameter.shape.len() == 2,
+            // Class token and positions have an axis of length 1 in front.
+            Decay::Matrices => parameter.shape.len() >= 2 && parameter.shape[0] > 1,
         };
         let decay = if decays { optimiser.weight_decay } else { 0.0 };
         let rate = self.learning_rate;
@@ -173,7 +173,7 @@ fn unfit(parameter: &Parameter, wanted: usize, found: usize) -> Error {
 /// # Errors
 /// [`Error::Device`].
 pub fn gradients_of(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     gradients: Gradients<f32, Cpu>,
 ) -> Result<Vec<Vec<f32>>> {
     let mut take = Take {

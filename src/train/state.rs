@@ -14,7 +14,7 @@ use super::{Epoch, Recipe};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::CrateClassifier;
+use crate::model::Classifier;
 
 const METADATA_KEY: &str = "whitebox.state";
 const REMEDY: &str = "delete the state file to start again";
@@ -40,7 +40,7 @@ struct Header {
 
 /// A value that is equal for equal runs: network and its start, data, recipe and seed.
 pub(super) fn identity(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &Images,
     held_out: &Images,
     recipe: &Recipe,
@@ -86,7 +86,7 @@ fn differences(
 pub(super) fn restore(
     path: Option<&Path>,
     identity: &serde_json::Value,
-    network: &mut CrateClassifier<f32, Cpu>,
+    network: &mut Classifier<f32, Cpu>,
     optimiser: &mut Optimiser,
 ) -> Result<Progress> {
     let Some(path) = path else {
@@ -147,7 +147,7 @@ pub(super) fn restore(
 pub(super) fn save(
     path: Option<&Path>,
     identity: &serde_json::Value,
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     optimiser: &Optimiser,
     progress: &Progress,
 ) -> Result<()> {

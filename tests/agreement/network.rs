@@ -6,13 +6,13 @@ use ndarray::{Array1, Array2};
 use whitebox::exact::layer::{crate_layer, LayerParameters};
 use whitebox::model::parameters::{Parameter, Values, Visitor};
 use whitebox::model::probe::{NoProbe, Recorder, Site};
-use whitebox::model::{CrateClassifier, CrateConfig, Path, Pool};
+use whitebox::model::{Classifier, Config, Path, Pool};
 
-use crate::support::{config, loss_and_gradients, network, wave};
+use crate::support::{config, loss_and_gradients, network, wave, ARCHITECTURES};
 
 /// One head as wide as the token, several heads narrower together than the token, one patch, mean
 /// pooling: the edge cases of the official code.
-fn configurations() -> Vec<CrateConfig> {
+fn configurations() -> Vec<Config> {
     let mut one_patch = config(2, 3, 4, 12);
     one_patch.patch_size = [6, 9];
     let mut mean = config(2, 2, 5, 10);
@@ -26,7 +26,18 @@ fn configurations() -> Vec<CrateConfig> {
     ]
 }
 
-fn images(config: &CrateConfig, count: usize) -> Vec<f64> {
+/// The same in every architecture.
+fn all_configurations() -> Vec<Config> {
+    let of = |config: Config| {
+        ARCHITECTURES.map(|architecture| Config {
+            architecture,
+            ..config
+        })
+    };
+    configurations().into_iter().flat_map(of).collect()
+}
+
+fn images(config: &Config, count: usize) -> Vec<f64> {
     let size = config.channels * config.image_size[0] * config.image_size[1];
     wave(count * size, 0.71)
 }
@@ -49,7 +60,7 @@ fn matrix(parameters: &[Values<f64>], name: &str) -> Array2<f64> {
     Array2::from_shape_vec(shape, found.values.clone()).unwrap()
 }
 
-fn layer_parameters(network: &CrateClassifier<f64, Cpu>, layer: usize) -> LayerParameters {
+fn layer_parameters(network: &Classifier<f64, Cpu>, layer: usize) -> LayerParameters {
     let all = network.parameters();
     let config = network.config();
     let prefix = format!("transformer.layers.{layer}");
@@ -187,7 +198,7 @@ fn embedding_and_head_follow_the_official_code() {
 /// times as far off, or a few units in the last place.
 #[test]
 fn kernels_are_as_accurate_as_dfdx_operations_forward_and_backward() {
-    for config in configurations() {
+    for config in all_configurations() {
         let input = images(&config, 3);
         let exact = network::<f64>(config, 5);
         let fused = network::<f32>(config, 5);
@@ -228,7 +239,6 @@ fn kernels_are_as_accurate_as_dfdx_operations_forward_and_backward() {
 
 #[test]
 fn kernels_show_the_same_intermediates_as_dfdx_operations() {
-    let config = config(2, 3, 5, 11);
     let sites = [
         Site::LayerInput,
         Site::NormalisedInput,
@@ -238,25 +248,30 @@ fn kernels_show_the_same_intermediates_as_dfdx_operations() {
         Site::NormalisedAfterMssa,
         Site::AfterIsta,
     ];
-    let input = single(&images(&config, 2));
-    let record = |path| {
-        let mut recorder = Recorder::new(sites.to_vec());
-        network::<f32>(config, 6)
-            .with_path(path)
-            .forward_probed(&input, &mut recorder)
-            .unwrap();
-        recorder
-    };
-    let (fused, composed) = (record(Path::Fastest), record(Path::Composed));
-    assert_eq!(fused.records.len(), sites.len() * config.depth);
-    for (site, layer, shape, values) in &composed.records {
-        let (found_shape, found) = fused.get(*site, *layer).unwrap();
-        assert_eq!(found_shape, shape);
-        let widen = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        assert!(
-            relative_error(&widen(found), &widen(values)) < 1e-5,
-            "{site:?}"
-        );
+    for config in ARCHITECTURES.map(|architecture| Config {
+        architecture,
+        ..config(2, 3, 5, 11)
+    }) {
+        let input = single(&images(&config, 2));
+        let record = |path| {
+            let mut recorder = Recorder::new(sites.to_vec());
+            network::<f32>(config, 6)
+                .with_path(path)
+                .forward_probed(&input, &mut recorder)
+                .unwrap();
+            recorder
+        };
+        let (fused, composed) = (record(Path::Fastest), record(Path::Composed));
+        assert_eq!(fused.records.len(), sites.len() * config.depth);
+        for (site, layer, shape, values) in &composed.records {
+            let (found_shape, found) = fused.get(*site, *layer).unwrap();
+            assert_eq!(found_shape, shape);
+            let widen = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+            assert!(
+                relative_error(&widen(found), &widen(values)) < 1e-5,
+                "{site:?}"
+            );
+        }
     }
 }
 
@@ -271,7 +286,7 @@ fn a_nan_in_an_image_reaches_the_logits_of_that_image_alone() {
 }
 
 /// Gradients in f64, composed.
-fn f64_gradients(network: &CrateClassifier<f64, Cpu>, input: &[f64]) -> Vec<Vec<f64>> {
+fn f64_gradients(network: &Classifier<f64, Cpu>, input: &[f64]) -> Vec<Vec<f64>> {
     struct Copy<'a>(&'a Gradients<f64, Cpu>, Vec<Vec<f64>>);
     impl Visitor<f64, Cpu> for Copy<'_> {
         fn visit<S: Shape>(
@@ -291,7 +306,7 @@ fn f64_gradients(network: &CrateClassifier<f64, Cpu>, input: &[f64]) -> Vec<Vec<
 }
 
 fn f64_loss(
-    network: &CrateClassifier<f64, Cpu>,
+    network: &Classifier<f64, Cpu>,
     input: &[f64],
 ) -> Tensor<Rank0, f64, Cpu, OwnedTape<f64, Cpu>> {
     let patches = network.patches(input).unwrap();
@@ -310,7 +325,7 @@ fn f64_loss(
 /// for large third derivatives. No ReLU changes side within h at these numbers.
 #[test]
 fn gradients_are_the_slopes_of_the_loss() {
-    for config in configurations() {
+    for config in all_configurations() {
         let network = network::<f64>(config, 7);
         let input = images(&config, 2);
         let gradients = f64_gradients(&network, &input);

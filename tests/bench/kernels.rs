@@ -7,8 +7,9 @@ use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 use whitebox::exact::official_rate::official_rate;
-use whitebox::fused::{ista, layer_norm, mssa};
-use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::fused::attention::{self, Keep, Roles};
+use whitebox::fused::{ista, layer_norm};
+use whitebox::model::{Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
 use whitebox::{parallel, seed, train};
@@ -31,12 +32,15 @@ fn blocks(c: &mut Criterion) {
     let norm = layer_norm::Weights {
         gain: &gain,
         bias: &bias,
+        epsilon: 1e-5,
     };
-    let attention = mssa::Weights {
+    let mssa = attention::Weights {
         norm,
-        bases: &bases,
+        projection: &bases,
+        projection_bias: None,
         output: Some((&output, &bias)),
         heads: HEADS,
+        roles: Roles::One,
     };
     let folded = ista::fold(&dictionary, D, 0.1);
     let mut group = c.benchmark_group("block");
@@ -44,20 +48,21 @@ fn blocks(c: &mut Criterion) {
         let z = gaussian("tokens", batch * TOKENS * D, 1.0);
         group.throughput(Throughput::Elements((batch * TOKENS) as u64));
         group.bench_with_input(BenchmarkId::new("mssa", batch), &z, |b, z| {
-            b.iter(|| mssa::forward(z, TOKENS, &attention, mssa::Keep::Nothing));
+            b.iter(|| attention::forward(z, TOKENS, &mssa, Keep::Nothing));
         });
         group.bench_with_input(
             BenchmarkId::new("mssa there and back", batch),
             &z,
             |b, z| {
                 b.iter(|| {
-                    let (mut y, saved) = mssa::forward(z, TOKENS, &attention, mssa::Keep::Cheap);
-                    let mut gradients = mssa::Gradients {
+                    let (mut y, saved) = attention::forward(z, TOKENS, &mssa, Keep::Cheap);
+                    let mut gradients = attention::Gradients {
                         norm: layer_norm::Gradients::zeros(D),
-                        bases: vec![0.0; D * D],
+                        projection: vec![0.0; D * D],
+                        projection_bias: None,
                         output: Some((vec![0.0; D * D], vec![0.0; D])),
                     };
-                    mssa::backward(z, TOKENS, &attention, &saved, &mut y, &mut gradients);
+                    attention::backward(z, TOKENS, &mssa, &saved, &mut y, &mut gradients);
                     gradients
                 });
             },
@@ -93,8 +98,8 @@ fn blocks(c: &mut Criterion) {
 }
 
 fn step(c: &mut Criterion) {
-    let config = CrateConfig::preset("crate-tiny").expect("a preset");
-    let mut network = CrateClassifier::new(config, 0, &Default::default()).expect("memory for it");
+    let config = Config::preset("crate-tiny").expect("a preset");
+    let mut network = Classifier::new(config, 0, &Default::default()).expect("memory for it");
     let mut optimiser = Optimiser::new(Method::AdamW, 0.1, Decay::All);
     let threads = parallel::default_threads();
     let image = 3 * 224 * 224;

@@ -21,7 +21,7 @@ use whitebox::exact::official_rate;
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::model::{CrateClassifier, CrateConfig};
+use whitebox::model::{Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
@@ -63,7 +63,7 @@ struct Network {
 
 impl Network {
     fn preset(name: &str) -> Result<Self> {
-        let c = CrateConfig::preset(name)?;
+        let c = Config::preset(name)?;
         Ok(Self {
             d: c.d,
             depth: c.depth,
@@ -75,8 +75,8 @@ impl Network {
         })
     }
 
-    fn config(self) -> Result<CrateConfig> {
-        let config = CrateConfig::preset("crate-tiny")?;
+    fn config(self) -> Result<Config> {
+        let config = Config::preset("crate-tiny")?;
         let mut config = config
             .for_images(self.channels, [self.image; 2], self.classes)
             .with_width(self.d, self.heads)?;
@@ -476,7 +476,7 @@ impl Drop for Worker {
 /// What a worker of this side has loaded.
 enum Subject {
     Network {
-        network: Box<CrateClassifier<f32, Cpu>>,
+        network: Box<Classifier<f32, Cpu>>,
         optimiser: Optimiser,
         input: Vec<f32>,
         labels: Vec<usize>,
@@ -508,7 +508,7 @@ impl Subject {
         let n = request.network;
         let image = n.channels * n.image * n.image;
         Ok(Self::Network {
-            network: Box::new(CrateClassifier::new(n.config()?, 0, &Cpu::default())?),
+            network: Box::new(Classifier::new(n.config()?, 0, &Cpu::default())?),
             optimiser: Optimiser::new(Method::AdamW, 0.01, Decay::All),
             input: (0..request.batch * image)
                 .map(|_| rng.sample(StandardNormal))

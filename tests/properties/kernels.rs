@@ -1,11 +1,11 @@
 //! The CPU kernels against composed dfdx operations, over random sizes.
 
 use proptest::prelude::*;
-use whitebox::model::{CrateConfig, Path, Pool};
+use whitebox::model::{Config, Path, Pool};
 
-use crate::support::{loss_and_gradients, network, wave};
+use crate::support::{loss_and_gradients, network, wave, ARCHITECTURES};
 
-fn configurations() -> impl Strategy<Value = CrateConfig> {
+fn configurations() -> impl Strategy<Value = Config> {
     (
         1usize..4,
         1usize..5,
@@ -15,9 +15,11 @@ fn configurations() -> impl Strategy<Value = CrateConfig> {
         1usize..5,
         0.0f64..1.0,
         any::<bool>(),
+        prop::sample::select(&ARCHITECTURES),
     )
         .prop_map(
-            |(depth, heads, head_width, d, rows, columns, lambda, mean)| CrateConfig {
+            |(depth, heads, head_width, d, rows, columns, lambda, mean, architecture)| Config {
+                architecture,
                 image_size: [2 * rows, 3 * columns],
                 patch_size: [2, 3],
                 channels: 2,

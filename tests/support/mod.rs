@@ -4,12 +4,13 @@
 use dfdx::prelude::*;
 use whitebox::model::parameters::Values;
 use whitebox::model::probe::NoProbe;
-use whitebox::model::{Backbone, CrateClassifier, CrateConfig, Pool, Real};
+use whitebox::model::{Architecture, Backbone, Classifier, Config, Pool, Real};
 use whitebox::train::optimiser::gradients_of;
 
 /// A small network whose sizes share no factor by accident.
-pub(crate) fn config(depth: usize, heads: usize, head_width: usize, d: usize) -> CrateConfig {
-    CrateConfig {
+pub(crate) fn config(depth: usize, heads: usize, head_width: usize, d: usize) -> Config {
+    Config {
+        architecture: Architecture::Crate,
         image_size: [6, 9],
         patch_size: [2, 3],
         channels: 2,
@@ -23,6 +24,14 @@ pub(crate) fn config(depth: usize, heads: usize, head_width: usize, d: usize) ->
         lambda: 0.1,
     }
 }
+
+/// Every kind of network.
+pub(crate) const ARCHITECTURES: [Architecture; 4] = [
+    Architecture::Crate,
+    Architecture::CrateMhsa,
+    Architecture::CrateMlp,
+    Architecture::Vit,
+];
 
 /// `count` numbers between -1 and 1 that no structure of a network lines up with.
 pub(crate) fn wave(count: usize, frequency: f64) -> Vec<f64> {
@@ -58,12 +67,12 @@ pub(crate) fn convert<E: Real>(values: &[Values<f32>]) -> Vec<Values<E>> {
 }
 
 /// The network of `config` with the parameters of `convert`.
-pub(crate) fn network<E: Real>(config: CrateConfig, seed: u64) -> CrateClassifier<E, Cpu>
+pub(crate) fn network<E: Real>(config: Config, seed: u64) -> Classifier<E, Cpu>
 where
     Cpu: Backbone<E>,
 {
-    let single = CrateClassifier::<f32, Cpu>::new(config, seed, &Cpu::default()).unwrap();
-    let mut network = CrateClassifier::<E, Cpu>::new(config, seed, &Cpu::default()).unwrap();
+    let single = Classifier::<f32, Cpu>::new(config, seed, &Cpu::default()).unwrap();
+    let mut network = Classifier::<E, Cpu>::new(config, seed, &Cpu::default()).unwrap();
     network
         .set_parameters(&convert(&single.parameters()))
         .unwrap();
@@ -72,7 +81,7 @@ where
 
 /// A loss that touches every logit differently, `sum_i c_i logit_i`, and its gradients.
 pub(crate) fn loss_and_gradients(
-    network: &CrateClassifier<f32, Cpu>,
+    network: &Classifier<f32, Cpu>,
     images: &[f32],
 ) -> (f64, Vec<Vec<f32>>) {
     let patches = network.patches(images).unwrap();

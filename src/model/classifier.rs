@@ -1,17 +1,17 @@
-//! The CRATE classifier (NeurIPS 2023, section 2; official `model/crate.py`).
+//! The classifiers: CRATE (NeurIPS 2023, section 2; official `model/crate.py`), the ViT it is compared with
+//! (official `model/vit.py`), and what lies between.
 //!
 //! patches -> LayerNorm -> linear -> LayerNorm -> class token and positions -> L layers ->
-//! class token (or mean) -> LayerNorm -> linear.
+//! class token (or mean) -> LayerNorm -> linear. A ViT has no LayerNorm before its layers.
 
 use dfdx::prelude::*;
 
 use super::backbone::{composed_layers, Backbone, KernelWeights, Path};
-use super::config::{CrateConfig, Pool};
+use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
-use super::layers::{blank_layer, blank_linear, CrateLayer, LayerNorm, Linear};
-use super::parameters::{
-    visit, visit_linear, visit_norm, Collect, Init, Initialise, Restore, Values, Visitor,
-};
+use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear};
+use super::names::visit_all;
+use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
 use super::Real;
 use crate::error::{Error, Result};
@@ -20,37 +20,37 @@ use crate::parallel;
 /// Logits of a batch, shape (b, classes).
 pub type Logits<E, D, T = NoneTape> = Tensor<(usize, usize), E, D, T>;
 
-/// The network. Build one with [`CrateClassifier::new`] or read one from a checkpoint.
+/// The network. Build one with [`Classifier::new`] or read one from a checkpoint.
 #[derive(Debug, Clone)]
-pub struct CrateClassifier<E: Dtype, D: Device<E>> {
-    config: CrateConfig,
+pub struct Classifier<E: Dtype, D: Device<E>> {
+    pub(super) config: Config,
     path: Path,
     device: D,
-    embedding: Embedding<E, D>,
-    layers: Vec<CrateLayer<E, D>>,
+    pub(super) embedding: Embedding<E, D>,
+    pub(super) layers: Vec<Layer<E, D>>,
     kernel_weights: KernelWeights,
-    head_norm: LayerNorm<E, D>,
-    head: Linear<E, D>,
+    pub(super) head_norm: LayerNorm<E, D>,
+    pub(super) head: Linear<E, D>,
 }
 
-impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
+impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     /// A network with the official random initialisation.
     ///
     /// # Errors
     /// [`Error::Argument`] for impossible sizes, [`Error::Device`] if memory runs out.
-    pub fn new(config: CrateConfig, seed: u64, device: &D) -> Result<Self> {
+    pub fn new(config: Config, seed: u64, device: &D) -> Result<Self> {
         let mut network = Self::blank(config, device)?;
         network.visit_parameters(&mut Initialise { seed })?;
         Ok(network)
     }
 
     /// A network whose parameters are still to be filled.
-    pub(super) fn blank(config: CrateConfig, device: &D) -> Result<Self> {
+    pub(super) fn blank(config: Config, device: &D) -> Result<Self> {
         config.check()?;
         Self::try_blank(config, device).map_err(Error::device)
     }
 
-    fn try_blank(config: CrateConfig, device: &D) -> std::result::Result<Self, D::Err> {
+    fn try_blank(config: Config, device: &D) -> std::result::Result<Self, D::Err> {
         let d = config.d;
         Ok(Self {
             config,
@@ -61,13 +61,13 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
                 .map(|_| blank_layer(device, &config))
                 .collect::<std::result::Result<_, _>>()?,
             kernel_weights: KernelWeights::default(),
-            head_norm: LayerNorm::identity(device, d)?,
+            head_norm: LayerNorm::identity(device, d, config.layer_norm_epsilon())?,
             head: blank_linear(device, d, config.classes)?,
         })
     }
 
     /// Sizes and constants.
-    pub fn config(&self) -> &CrateConfig {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 
@@ -83,7 +83,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     }
 
     /// The layers, in order.
-    pub fn layers(&self) -> &[CrateLayer<E, D>] {
+    pub fn layers(&self) -> &[Layer<E, D>] {
         &self.layers
     }
 
@@ -94,56 +94,10 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         // A visitor may change what it visits.
         self.kernel_weights = KernelWeights::default();
-        let (d, tokens) = (self.config.d, self.config.tokens());
-        visit(
-            visitor,
-            "pos_embedding".into(),
-            &[1, tokens, d],
-            Init::Normal,
-            &mut self.embedding.position,
-        )?;
-        visit(
-            visitor,
-            "cls_token".into(),
-            &[1, 1, d],
-            Init::Normal,
-            &mut self.embedding.class_token,
-        )?;
-        visit_norm(
-            visitor,
-            "to_patch_embedding.1",
-            &mut self.embedding.patch_norm,
-        )?;
-        visit_linear(visitor, "to_patch_embedding.2", &mut self.embedding.linear)?;
-        visit_norm(visitor, "to_patch_embedding.3", &mut self.embedding.norm)?;
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            let prefix = format!("transformer.layers.{index}");
-            visit_norm(visitor, &format!("{prefix}.0.norm"), &mut layer.norm1)?;
-            let (inner, fan_in) = *layer.mssa.subspace_bases.shape();
-            visit(
-                visitor,
-                format!("{prefix}.0.fn.qkv.weight"),
-                &[inner, fan_in],
-                Init::Linear { fan_in },
-                &mut layer.mssa.subspace_bases,
-            )?;
-            if let Some(output) = &mut layer.mssa.output {
-                visit_linear(visitor, &format!("{prefix}.0.fn.to_out.0"), output)?;
-            }
-            visit_norm(visitor, &format!("{prefix}.1.norm"), &mut layer.norm2)?;
-            visit(
-                visitor,
-                format!("{prefix}.1.fn.weight"),
-                &[d, d],
-                Init::KaimingUniform { fan_in: d },
-                &mut layer.ista.dictionary,
-            )?;
-        }
-        visit_norm(visitor, "mlp_head.0", &mut self.head_norm)?;
-        visit_linear(visitor, "mlp_head.1", &mut self.head)
+        visit_all(self, visitor)
     }
 
-    /// All parameters, in the order of [`CrateClassifier::visit_parameters`].
+    /// All parameters, in the order of [`Classifier::visit_parameters`].
     pub fn parameters(&self) -> Vec<Values<E>> {
         let mut collect = Collect(Vec::new());
         // Tensors are shared, so the clone is cheap, and collecting cannot fail.
@@ -170,7 +124,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
         self.forward_probed(images, &mut NoProbe)
     }
 
-    /// [`CrateClassifier::forward`] with the images spread over threads; the logits do not depend on
+    /// [`Classifier::forward`] with the images spread over threads; the logits do not depend on
     /// their number.
     ///
     /// # Errors
@@ -194,7 +148,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
         Ok(logits)
     }
 
-    /// [`CrateClassifier::forward`] with a look at the intermediates.
+    /// [`Classifier::forward`] with a look at the intermediates.
     ///
     /// # Errors
     /// As there.
@@ -207,7 +161,7 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
     }
 
     /// Cuts images into patches, `b c (h p1) (w p2) -> b (h w) (p1 p2 c)`, channel fastest, as in
-    /// the official code.
+    /// the official code; for a ViT `b (h w) (c p1 p2)`, as the convolution there reads them.
     ///
     /// # Errors
     /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
@@ -226,9 +180,18 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
         }
         let b = images.len() / image;
         let mut patches = Vec::with_capacity(images.len());
+        let channel_first = self.config.architecture == Architecture::Vit;
         for image in images.chunks_exact(image) {
             for row in (0..height).step_by(p1) {
                 for column in (0..width).step_by(p2) {
+                    if channel_first {
+                        for line in (0..channels).flat_map(|c| (row..row + p1).map(move |y| (c, y)))
+                        {
+                            let start = (line.0 * height + line.1) * width + column;
+                            patches.extend_from_slice(&image[start..start + p2]);
+                        }
+                        continue;
+                    }
                     for y in row..row + p1 {
                         for x in column..column + p2 {
                             for channel in 0..channels {
@@ -265,13 +228,23 @@ impl<E: Real, D: Backbone<E>> CrateClassifier<E, D> {
                 composed_layers(&self.layers, self.embedding.try_forward(patches)?, probe)?
             }
         };
+        let vit = self.config.architecture == Architecture::Vit;
         let pooled = match self.config.pool {
             Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,
-            Pool::Mean => z
-                .try_mean::<(usize, usize), Axis<1>>()?
-                .try_reshape_like(&(b, 1, d))?,
+            Pool::Mean => {
+                // A ViT's official code leaves the class token out, CRATE's does not.
+                let first = usize::from(vit);
+                z.try_slice((0..b, first..self.config.tokens(), 0..d))?
+                    .try_mean::<(usize, usize), Axis<1>>()?
+                    .try_reshape_like(&(b, 1, d))?
+            }
         };
-        let logits = self.head.try_forward(self.head_norm.try_forward(pooled)?)?;
+        let mut normalised = self.head_norm.try_forward(pooled)?;
+        if vit && self.config.pool == Pool::Mean {
+            // The official code passes the mean through the same LayerNorm twice.
+            normalised = self.head_norm.try_forward(normalised)?;
+        }
+        let logits = self.head.try_forward(normalised)?;
         logits.try_reshape_like(&(b, self.config.classes))
     }
 }
