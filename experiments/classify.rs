@@ -9,11 +9,13 @@
 //! All networks are trained on the same images, by the same recipe, from the same seeds: CRATE in three
 //! widths, a ViT, CRATE with MHSA and CRATE with perceptrons of about as many parameters as the middle
 //! one, and a ViT of its width. The width that comes closest in parameters is looked for, not
-//! chosen. The accuracy is that after the last epoch, on all held-out images. The floor is the linear
+//! chosen. Nothing is augmented, since so short a training does not overfit. The accuracy is that after
+//! the last epoch, on all held-out images. The floor is the linear
 //! classifier on pixels, which has an exact solution.
 //!
-//! **Criteria**: the constants below, fixed before the first run. The learning rate is the best of 1, 2
-//! and 4 thousandths for both CRATE and ViT in a trial with a seed that the experiment does not use.
+//! **Criteria**: the constants below, fixed before the first run. The learning rate is, of 1, 2, 4
+//! and 8 thousandths, the best for the ViT of 32 and the second best for CRATE (81.4 against 81.7 per
+//! cent) in a trial with a seed that the experiment does not use: 10,000 images, 4 epochs.
 //!
 //! **Run**: `cargo run --release --bin exp_classify`: about half an hour on two cores. An interrupted run
 //! goes on with the training it was at.
@@ -33,6 +35,7 @@ use whitebox::harness::table;
 use whitebox::measure::linear;
 use whitebox::measure::trend::Summary;
 use whitebox::model::{Architecture, Classifier, Config};
+use whitebox::train::augment::Augmentation;
 use whitebox::train::Recipe;
 use whitebox::Result;
 
@@ -187,13 +190,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let limit = run.quick.then_some(100);
     let training = data.draw(Split::Train, Some(images), run.seed)?;
     let held_out = data.draw(Split::Test, limit, run.seed)?;
-    let mut recipe = Recipe {
+    let recipe = Recipe {
         epochs: arguments.experiment.count(1, arguments.epochs),
         batch: 64,
-        learning_rate: 2e-3,
+        learning_rate: 4e-3,
+        augmentation: Augmentation::default(),
         ..Recipe::demo()
     };
-    recipe.augmentation.flip = data.data.may_be_mirrored();
     let [channels, height, width] = training.shape;
     let sizes = Config::preset("demo")?.for_images(channels, [height, width], training.classes);
     let entrants = entrants(sizes)?;

@@ -252,6 +252,28 @@ impl Images {
         }
     }
 
+    /// The images of `classes` alone, whose first becomes class 0.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are none.
+    pub fn of_classes(&self, classes: std::ops::Range<usize>) -> Result<Self> {
+        let own = |&image: &usize| classes.contains(&self.labels[image]);
+        let mut chosen = self.subset(&(0..self.len()).filter(own).collect::<Vec<_>>())?;
+        chosen.name = format!(
+            "{}, classes {} to {}",
+            self.name,
+            classes.start,
+            classes.end.saturating_sub(1)
+        );
+        for label in &mut chosen.labels {
+            *label -= classes.start;
+        }
+        chosen.classes = classes.len();
+        chosen.sha256 =
+            crate::artefact::sha256(format!("{} {}", chosen.name, chosen.sha256).as_bytes());
+        Ok(chosen)
+    }
+
     /// The same pictures with their labels in an order drawn by the seed: nothing about the classes is
     /// left to learn, and everything else stays.
     pub fn permuted(&self, seed: u64) -> Self {
