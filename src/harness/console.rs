@@ -111,9 +111,29 @@ pub fn ctrl_c() -> &'static AtomicBool {
     &PRESSED
 }
 
+/// Lets a closed pipe, as of `| head`, end the program as it ends others: Rust ignores the signal and
+/// then panics on the failed write.
+fn end_with_a_closed_pipe() {
+    #[cfg(unix)]
+    {
+        use std::ffi::c_int;
+        extern "C" {
+            fn signal(signal: c_int, handler: usize) -> usize;
+        }
+        const SIGPIPE: c_int = 13;
+        const DEFAULT: usize = 0;
+        // SAFETY: the C library exports this function; both values are those of every Unix, and no
+        // handler of ours is installed that could run.
+        unsafe {
+            signal(SIGPIPE, DEFAULT);
+        }
+    }
+}
+
 /// Runs a program, with memory kept for reuse: prints an error on one line and turns it into the exit code.
 pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
     memory::keep_freed();
+    end_with_a_closed_pipe();
     match program() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -74,7 +74,7 @@ impl Run {
         self.commit.as_deref()
     }
 
-    /// Prints the verdicts, writes `result.json`, and says what was written.
+    /// Writes `result.json`, prints the verdicts, and says what was written.
     ///
     /// # Errors
     /// As [`Record::write`].
@@ -86,9 +86,6 @@ impl Run {
         sources: &Sources<'_>,
         artefacts: &str,
     ) -> Result<()> {
-        for verdict in &verdicts {
-            println!("\n{verdict}");
-        }
         let record = Record {
             schema: SCHEMA,
             experiment: self.name,
@@ -105,6 +102,9 @@ impl Run {
             results,
         };
         record.write(&self.folder)?;
+        for verdict in &record.verdicts {
+            println!("\n{verdict}");
+        }
         farewell(&self.folder, artefacts, self.quick);
         Ok(())
     }

@@ -26,6 +26,7 @@ struct Official {
     config: Config,
     settings: Value,
     smoothing: f64,
+    drift: Value,
 }
 
 impl Official {
@@ -41,6 +42,7 @@ impl Official {
             config: serde_json::from_str(&part("config")).unwrap(),
             settings: serde_json::from_str(&part("settings")).unwrap(),
             smoothing: part("smoothing").parse().unwrap(),
+            drift: serde_json::from_str(&part("drift")).unwrap(),
             bytes,
         }
     }
@@ -91,6 +93,14 @@ impl Official {
             Ok(input[range.start * image..range.end * image].to_vec())
         })
         .unwrap()
+    }
+
+    /// What is allowed of `what`: [`BACKWARD`], or twice what the official code's own single precision
+    /// differs by from its double precision, where that is more. In large networks it is, since some
+    /// number is always within rounding of a ReLU's kink.
+    fn backward(&self, what: &str) -> f64 {
+        let drift = self.drift[what].as_f64().unwrap_or(0.0);
+        BACKWARD.max(2.0 * drift)
     }
 
     /// The largest difference, relative to the largest number.
@@ -198,7 +208,8 @@ fn the_gradient_of_every_parameter_is_that_of_the_official_code() {
         official.compare("loss", &[loss as f32], &official.f32("loss"), FORWARD);
         for (values, gradient) in network.parameters().iter().zip(gradients) {
             let name = format!("gradient/{}", values.parameter.name);
-            official.compare(&name, &gradient, &official.f32(&name), BACKWARD);
+            let allowed = official.backward("gradient");
+            official.compare(&name, &gradient, &official.f32(&name), allowed);
         }
     }
 }
@@ -221,7 +232,7 @@ fn ten_steps_of_either_optimiser_end_where_the_official_ones_do() {
                 let name = format!("{word}/{}", values.parameter.name);
                 let expected = official.f32(&name);
                 let (found, expected) = (felt(&name, &values.values), felt(&name, &expected));
-                official.compare(&name, &found, &expected, BACKWARD);
+                official.compare(&name, &found, &expected, official.backward(word));
             }
         }
     }
