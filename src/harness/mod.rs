@@ -9,6 +9,7 @@
 //! | [`table`] | rows as CSV |
 //! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
+//! | [`heat_map`] | matrices in greys, as SVG |
 //! | [`training`] | training from the command line |
 //! | [`networks`] | the networks an experiment trains, kept until it is done |
 //! | [`subject`] | the images and networks an experiment looks at |
@@ -18,6 +19,7 @@
 pub mod chart;
 pub mod claim;
 pub mod console;
+pub mod heat_map;
 pub mod layer_curves;
 pub mod networks;
 pub mod record;

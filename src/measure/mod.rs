@@ -2,11 +2,13 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`coherence`] | bases against orthogonal ones |
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`layerwise`] | rates and sparsity of every layer |
 //! | [`linear`] | the linear classifier on pixels |
 //! | [`trend`] | mean, deviation, rank correlation |
 
+pub mod coherence;
 pub mod descent;
 pub mod layerwise;
 pub mod linear;
