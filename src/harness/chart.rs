@@ -111,6 +111,18 @@ impl<'a> Chart<'a> {
     /// # Errors
     /// [`Error::Chart`] if there is nothing to draw, [`Error::Io`].
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.write_with(path, 2)
+    }
+
+    /// As [`Chart::write`], with no lines between the points.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_points(&self, path: &Path) -> Result<()> {
+        self.write_with(path, 0)
+    }
+
+    fn write_with(&self, path: &Path, stroke: u32) -> Result<()> {
         let failed = |message: String| Error::Chart {
             path: path.to_owned(),
             message,
@@ -136,8 +148,8 @@ impl<'a> Chart<'a> {
             Scale::Layers => (left.round() - side, right.round() + side),
             _ => (left - side, right + side),
         };
-        let mut svg = String::new();
-        self.draw(&mut svg, &lines, horizontal, (low - margin, high + margin))
+        let (mut svg, vertical) = (String::new(), (low - margin, high + margin));
+        self.draw(&mut svg, &lines, stroke, horizontal, vertical)
             .map_err(failed)?;
         artefact::write(path, svg.as_bytes())
     }
@@ -166,6 +178,7 @@ impl<'a> Chart<'a> {
         &self,
         svg: &mut String,
         lines: &[Vec<Drawn>],
+        stroke: u32,
         (left, right): (f64, f64),
         (low, high): (f64, f64),
     ) -> std::result::Result<(), String> {
@@ -205,9 +218,10 @@ impl<'a> Chart<'a> {
         for (series, points) in self.series.iter().zip(lines) {
             let colour = PALETTE[series.colour % PALETTE.len()];
             let line = points.iter().map(|[x, _, mean, _]| (*x, *mean));
-            chart
-                .draw_series(LineSeries::new(line, colour.stroke_width(2)))
-                .map_err(text)?;
+            if stroke > 0 {
+                let line = LineSeries::new(line, colour.stroke_width(stroke));
+                chart.draw_series(line).map_err(text)?;
+            }
             let bars = points.iter().flat_map(|[x, bottom, _, top]| {
                 [
                     vec![(*x, *bottom), (*x, *top)],

@@ -5,20 +5,21 @@
 //! `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`. `U^l` are the bases of layer `l`: the rows of its projection
 //! weight, unconstrained as in the official code.
 
-use dfdx::prelude::{Cpu, HasShape};
-use ndarray::{concatenate, s, Array2, Array3, ArrayView2, Axis};
+use dfdx::prelude::Cpu;
+use ndarray::{concatenate, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::trend::Summary;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::exact::coding_rate::{bases_from_projection, prepare_bases, subspace_rate_prepared};
+use crate::exact::coding_rate::{prepare_bases, subspace_rate_prepared};
 use crate::exact::ista::{lasso_objective, lasso_solution};
 use crate::exact::log_determinant::Prepared;
 use crate::exact::mssa::attention_update;
 use crate::exact::neumann::{largest_eigenvalue, scaled_energies};
 use crate::exact::{coding_rate, official_rate, subspace_rate_gradient};
-use crate::model::layers::{Attention, FeedForward, Layer, Matrix};
+use crate::model::bases::widened;
+use crate::model::layers::{FeedForward, Layer};
 use crate::model::probe::{Recorder, Site};
 use crate::model::Classifier;
 use crate::parallel;
@@ -348,22 +349,10 @@ impl LayerOperators {
     /// # Errors
     /// [`Error::Domain`] if a weight is not finite.
     pub fn of(layer: &Layer<f32, Cpu>) -> Result<Self> {
-        let matrix = |weight: &Matrix<f32, Cpu>| {
-            let values = weight.as_vec().into_iter().map(f64::from).collect();
-            Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
-        };
-        let (projection, heads) = match &layer.attention {
-            Attention::Mssa(mssa) => (matrix(&mssa.subspace_bases)?, mssa.heads),
-            Attention::Mhsa(mhsa) => {
-                let all = matrix(&mhsa.projection)?;
-                let first = all.nrows() / 3 * 2;
-                (all.slice_move(s![first.., ..]), mhsa.heads)
-            }
-        };
-        let bases = bases_from_projection(projection.view(), heads)?;
+        let bases = layer.attention.bases()?;
         let sparsifier = match &layer.feed_forward {
             FeedForward::Ista(ista) => {
-                let dictionary = matrix(&ista.dictionary)?;
+                let dictionary = widened(&ista.dictionary)?;
                 Some(Sparsifier {
                     lipschitz: largest_eigenvalue(dictionary.t().dot(&dictionary))?,
                     dictionary,

@@ -1,4 +1,4 @@
-//! Mean, deviation, rank correlation.
+//! Mean, deviation, rank correlations.
 
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,28 @@ pub fn spearman(values: &[f64]) -> f64 {
     product / (rank_square * position_square).sqrt()
 }
 
+/// Kendall's tau-b of pairs: how much more often than not the two of a pair order alike. Ties count for
+/// neither; NaN if all values of one kind are equal.
+pub fn kendall(pairs: &[(f64, f64)]) -> f64 {
+    let (mut agree, mut first, mut second) = (0.0, 0.0, 0.0);
+    let sign = |a: f64, b: f64| f64::from(i8::from(a > b) - i8::from(a < b));
+    for (index, p) in pairs.iter().enumerate() {
+        for q in &pairs[..index] {
+            let (x, y) = (sign(p.0, q.0), sign(p.1, q.1));
+            agree += x * y;
+            first += x * x;
+            second += y * y;
+        }
+    }
+    agree / f64::sqrt(first * second)
+}
+
+/// Kendall's partial tau of two orders, given a third, from their three taus (Kendall 1942).
+pub fn partial_kendall(both: f64, first_third: f64, second_third: f64) -> f64 {
+    let rest = |tau: f64| 1.0 - tau * tau;
+    (both - first_third * second_third) / (rest(first_third) * rest(second_third)).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +172,23 @@ mod tests {
             1103., 1028., 1095., 1064., 920., 936., 1002., 946., 869., 854., 795., 728.,
         ];
         assert!((spearman(&published) + 0.92).abs() < 5e-3);
+    }
+
+    #[test]
+    fn kendall_counts_pairs_and_leaves_out_ties() {
+        let line = [(1.0, 2.0), (2.0, 5.0), (3.0, 9.0)];
+        assert_eq!(kendall(&line), 1.0);
+        assert_eq!(kendall(&line.map(|(x, y)| (-x, y))), -1.0);
+        // Five pairs agree and one does not.
+        let four = [(1.0, 1.0), (2.0, 3.0), (3.0, 2.0), (4.0, 4.0)];
+        assert!((kendall(&four) - 4.0 / 6.0).abs() < 1e-15);
+        // Two of three pairs say something: tau-b = 2 / sqrt(2 * 3).
+        let tied = [(1.0, 1.0), (1.0, 2.0), (2.0, 3.0)];
+        assert!((kendall(&tied) - 2.0 / 6.0_f64.sqrt()).abs() < 1e-15);
+        assert!(kendall(&[(1.0, 1.0), (1.0, 2.0)]).is_nan());
+        // What the third order explains wholly is taken out wholly.
+        assert!(partial_kendall(0.25, 0.5, 0.5).abs() < 1e-15);
+        assert_eq!(partial_kendall(0.3, 0.0, 0.0), 0.3);
     }
 
     #[test]

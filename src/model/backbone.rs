@@ -2,6 +2,7 @@
 //! [`crate::fused`] as one operation each on dfdx's tape, elsewhere the operations of
 //! [`super::embedding`] and [`super::layers`]. The only file that hooks a kernel into the tape.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
@@ -37,7 +38,7 @@ pub trait Backbone<E: Real>: Device<E> {
         embedding.try_forward(patches)
     }
 
-    /// All layers in order.
+    /// The layers of `range`, in order; `layers` are those of the whole network.
     ///
     /// # Shapes
     /// z (b, n, d) to the same.
@@ -46,27 +47,48 @@ pub trait Backbone<E: Real>: Device<E> {
     /// The device's own.
     fn try_layers<T: Tape<E, Self>>(
         layers: &[Layer<E, Self>],
+        range: Range<usize>,
         _weights: &KernelWeights,
         z: Tokens<E, Self, T>,
         probe: &mut impl Probe<E>,
     ) -> Result<Tokens<E, Self, T>, Self::Err> {
-        composed_layers(layers, z, probe)
+        composed_layers(layers, range, z, probe)
     }
 }
 
-/// All layers in order, by dfdx operations.
+/// The layers of `range`, in order, by dfdx operations.
 ///
 /// # Errors
 /// The device's own.
 pub fn composed_layers<E: Real, D: Device<E>, T: Tape<E, D>>(
     layers: &[Layer<E, D>],
+    mut range: Range<usize>,
     z: Tokens<E, D, T>,
     probe: &mut impl Probe<E>,
 ) -> Result<Tokens<E, D, T>, D::Err> {
-    layers
-        .iter()
-        .enumerate()
-        .try_fold(z, |z, (index, layer)| layer.try_forward(z, index, probe))
+    range.try_fold(z, |z, index| layers[index].try_forward(z, index, probe))
+}
+
+/// The tokens `z` themselves, with `derivative` (b, n, d) added to what the rest of the computation finds
+/// for them: a term of the objective whose derivative by `z` is known in closed form.
+///
+/// # Errors
+/// The device's own.
+pub fn try_add_derivative<T: Tape<f32, Cpu>>(
+    z: Tokens<f32, Cpu, T>,
+    derivative: Vec<f32>,
+) -> Result<Tokens<f32, Cpu, T>, CpuError> {
+    let (z, mut tape) = z.try_contiguous()?.split_tape();
+    let result = z.device().try_tensor_from_vec(values(&z), *z.shape())?;
+    if T::OWNS_TAPE {
+        let result = result.clone();
+        tape.add_backward_op(move |gradients| {
+            let rest = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+            add(gradients, &z, &rest)?;
+            add(gradients, &z, &derivative)
+        });
+    }
+    Ok(result.put_tape(tape))
 }
 
 impl Backbone<f64> for Cpu {}
@@ -99,6 +121,7 @@ impl Backbone<f32> for Cpu {
 
     fn try_layers<T: Tape<f32, Self>>(
         layers: &[Layer<f32, Self>],
+        range: Range<usize>,
         weights: &KernelWeights,
         z: Tokens<f32, Self, T>,
         probe: &mut impl Probe<f32>,
@@ -112,7 +135,8 @@ impl Backbone<f32> for Cpu {
         let weights = weights.of(layers);
         let mut inputs = vec![values(&z)];
         let mut saved = Vec::new();
-        for (index, (layer, buffers)) in layers.iter().zip(weights.iter()).enumerate() {
+        for index in range.clone() {
+            let (layer, buffers) = (&layers[index], &weights[index]);
             let input = &inputs[inputs.len() - 1];
             let keep = if probe.wants(Site::Attention, index) {
                 attention::Keep::All
@@ -141,7 +165,7 @@ impl Backbone<f32> for Cpu {
         let output = inputs[inputs.len() - 1].clone();
         let result = device.try_tensor_from_vec(output, shape)?;
         if T::OWNS_TAPE {
-            let (result, layers) = (result.clone(), layers.to_vec());
+            let (result, layers) = (result.clone(), layers[range.clone()].to_vec());
             tape.add_backward_op(move |gradients| {
                 let mut derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
                 for (index, (made, layer)) in saved.iter().zip(&layers).enumerate().rev() {
@@ -150,7 +174,7 @@ impl Backbone<f32> for Cpu {
                         &inputs[index],
                         &inputs[index + 1],
                         tokens,
-                        &weights[index].weights(fold),
+                        &weights[range.start + index].weights(fold),
                         made,
                         &mut derivative,
                         &mut found,

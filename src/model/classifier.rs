@@ -4,12 +4,14 @@
 //! patches -> LayerNorm -> linear -> LayerNorm -> class token and positions -> L layers ->
 //! class token (or mean) -> LayerNorm -> linear. A ViT has no LayerNorm before its layers.
 
+use std::ops::Range;
+
 use dfdx::prelude::*;
 
 use super::backbone::{composed_layers, Backbone, KernelWeights, Path};
 use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
-use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear};
+use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear, Tokens};
 use super::names::visit_all;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
@@ -217,17 +219,54 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         patches: Tensor<(usize, usize, usize), E, D, T>,
         probe: &mut impl Probe<E>,
     ) -> std::result::Result<Logits<E, D, T>, D::Err> {
-        let (b, _, _) = *patches.shape();
-        let d = self.config.d;
+        let z = self.try_tokens(patches, 0, probe)?;
+        self.try_logits(z, 0, probe)
+    }
+
+    /// The tokens (b, n, d) that enter layer `layer`, from 0.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn try_tokens<T: Tape<E, D>>(
+        &self,
+        patches: Tensor<(usize, usize, usize), E, D, T>,
+        layer: usize,
+        probe: &mut impl Probe<E>,
+    ) -> std::result::Result<Tokens<E, D, T>, D::Err> {
         let z = match self.path {
-            Path::Fastest => {
-                let z = D::try_embed(&self.embedding, patches)?;
-                D::try_layers(&self.layers, &self.kernel_weights, z, probe)?
-            }
-            Path::Composed => {
-                composed_layers(&self.layers, self.embedding.try_forward(patches)?, probe)?
-            }
+            Path::Fastest => D::try_embed(&self.embedding, patches)?,
+            Path::Composed => self.embedding.try_forward(patches)?,
         };
+        self.try_layers(0..layer, z, probe)
+    }
+
+    fn try_layers<T: Tape<E, D>>(
+        &self,
+        range: Range<usize>,
+        z: Tokens<E, D, T>,
+        probe: &mut impl Probe<E>,
+    ) -> std::result::Result<Tokens<E, D, T>, D::Err> {
+        if range.is_empty() {
+            return Ok(z);
+        }
+        match self.path {
+            Path::Fastest => D::try_layers(&self.layers, range, &self.kernel_weights, z, probe),
+            Path::Composed => composed_layers(&self.layers, range, z, probe),
+        }
+    }
+
+    /// Logits (b, classes) of the tokens (b, n, d) that enter layer `layer`, from 0.
+    ///
+    /// # Errors
+    /// The device's own.
+    pub fn try_logits<T: Tape<E, D>>(
+        &self,
+        z: Tokens<E, D, T>,
+        layer: usize,
+        probe: &mut impl Probe<E>,
+    ) -> std::result::Result<Logits<E, D, T>, D::Err> {
+        let ((b, _, _), d) = (*z.shape(), self.config.d);
+        let z = self.try_layers(layer..self.layers.len(), z, probe)?;
         let vit = self.config.architecture == Architecture::Vit;
         let pooled = match self.config.pool {
             Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,

@@ -18,6 +18,7 @@
 //! official code; the papers and [`crate::exact`] write tokens as columns.
 
 pub mod backbone;
+pub mod bases;
 pub mod checkpoint;
 pub mod classifier;
 pub mod config;

@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`penalty`] | the sparse rate reduction as a term of the objective |
 //! | [`recipe`] | everything that fixes a run apart from network, data and seed |
 //! | [`augment`], [`rand_augment`] | random changes to training pictures |
 //! | [`optimiser`] | AdamW and Lion over the parameters of a network |
@@ -10,6 +11,7 @@
 
 pub mod augment;
 pub mod optimiser;
+pub mod penalty;
 pub mod rand_augment;
 pub mod recipe;
 pub mod state;
@@ -18,6 +20,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dfdx::prelude::*;
+use ndarray::ArrayView3;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,7 @@ use crate::model::probe::NoProbe;
 use crate::model::Classifier;
 use crate::{parallel, seed};
 use optimiser::{gradients_of, Optimiser};
+use penalty::Penalty;
 pub use recipe::Recipe;
 
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
@@ -101,6 +105,14 @@ pub fn train(
     let mut progress = state::restore(run.state_file, &identity, network, &mut optimiser)?;
     let mut saved = Instant::now();
     for epoch in progress.epochs.len()..recipe.epochs {
+        let reached = |epoch: &Epoch| {
+            recipe
+                .stop_at_loss
+                .is_some_and(|l| epoch.training_loss <= l)
+        };
+        if progress.epochs.last().is_some_and(reached) {
+            break;
+        }
         let mut order: Vec<usize> = (0..images.len()).collect();
         order.shuffle(&mut seed::stream(run.seed, &format!("order/{epoch}")));
         let done = progress.batches;
@@ -177,45 +189,78 @@ fn batch_gradients(
     run: &Run<'_>,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
     let labels: Vec<usize> = batch.iter().map(|&image| images.labels[image]).collect();
-    gradients(
-        network,
-        &labels,
-        recipe.label_smoothing,
-        run.threads,
-        |piece| {
-            // Decoding and changing pictures is shared out as the kernels are: no core waits.
-            let inputs = batch[piece].par_iter().map(|&image| {
-                let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
-                let picture = images.picture(image)?;
-                let size = network.config().image_size;
-                let changed = recipe.augmentation.apply(&picture, size, &mut rng);
-                let mut input = Vec::new();
-                images.normalise_into(&changed, &mut input);
-                Ok(input)
-            });
-            Ok(inputs.collect::<Result<Vec<_>>>()?.concat())
-        },
-    )
+    gradients(network, &labels, recipe.objective(), run.threads, |piece| {
+        // Decoding and changing pictures is shared out as the kernels are: no core waits.
+        let inputs = batch[piece].par_iter().map(|&image| {
+            let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
+            let picture = images.picture(image)?;
+            let size = network.config().image_size;
+            let changed = recipe.augmentation.apply(&picture, size, &mut rng);
+            let mut input = Vec::new();
+            images.normalise_into(&changed, &mut input);
+            Ok(input)
+        });
+        Ok(inputs.collect::<Result<Vec<_>>>()?.concat())
+    })
 }
 
-/// Mean smoothed cross-entropy of a batch and its gradient by parameter. `input` makes the images
+/// What training makes small.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Objective {
+    /// Label smoothing of the cross-entropy.
+    pub smoothing: f64,
+    /// What is added to it.
+    pub penalty: Option<Penalty>,
+}
+
+impl Recipe {
+    /// What this recipe makes small.
+    pub fn objective(&self) -> Objective {
+        Objective {
+            smoothing: self.label_smoothing,
+            penalty: self.penalty,
+        }
+    }
+}
+
+/// Mean smoothed cross-entropy of a batch, and the gradient of the objective by parameter. `input` makes the images
 /// (b, channels, height, width), normalised, of a range of the batch.
 ///
 /// # Errors
-/// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
+/// [`Error::Shape`] if the images do not fit the network, [`Error::Argument`] if it has no such layer as the
+/// penalty names, [`Error::Device`].
 pub fn gradients(
     network: &Classifier<f32, Cpu>,
     labels: &[usize],
-    smoothing: f64,
+    objective: Objective,
     threads: usize,
     input: impl Fn(std::ops::Range<usize>) -> Result<Vec<f32>> + Sync,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
     let shards = labels.len().div_ceil(SHARD);
+    // The tokens of the penalty with their bases, which are the same for every shard.
+    let penalty = match objective.penalty {
+        None => None,
+        Some(penalty) => {
+            let layers = network.layers();
+            let layer = penalty.layer.checked_sub(1).and_then(|l| layers.get(l));
+            let layer = layer.ok_or_else(|| {
+                Error::argument(
+                    "penalty.layer",
+                    format!("one of the {} layers of the network", layers.len()),
+                    penalty.layer.to_string(),
+                    "change it with --set penalty.layer=LAYER",
+                )
+            })?;
+            Some((penalty, layer.attention.bases()?))
+        }
+    };
+    let penalty = penalty.as_ref().map(|(p, bases)| (p, bases.view()));
+    let smoothing = objective.smoothing;
     let shard = |index: usize| {
         let range = index * SHARD..((index + 1) * SHARD).min(labels.len());
         let weight = range.len() as f64 / labels.len() as f64;
         let labels = &labels[range.clone()];
-        shard_gradients(network, &input(range)?, labels, smoothing, weight)
+        shard_gradients(network, &input(range)?, labels, smoothing, penalty, weight)
     };
     let mut sum: Option<(f64, Vec<Vec<f32>>)> = None;
     let mut add = |(loss, part): (f64, Vec<Vec<f32>>)| match &mut sum {
@@ -251,6 +296,7 @@ fn shard_gradients(
     input: &[f32],
     labels: &[usize],
     smoothing: f64,
+    penalty: Option<(&Penalty, ArrayView3<'_, f64>)>,
     weight: f64,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
     let classes = network.config().classes;
@@ -265,14 +311,22 @@ fn shard_gradients(
         .device()
         .try_tensor_from_vec(targets, (labels.len(), classes))
         .map_err(Error::device)?;
-    let backward = || {
-        let logits = network.try_forward_patches(patches.leaky_traced(), &mut NoProbe)?;
-        let loss = cross_entropy_with_logits_loss(logits, targets) * weight as f32;
-        let value = f64::from(loss.as_vec()[0]);
-        Ok::<_, <Cpu as HasErr>::Err>((value, loss.try_backward()?))
-    };
-    let (loss, gradients) = backward().map_err(Error::device)?;
-    Ok((loss, gradients_of(network, gradients)?))
+    let patches = patches.leaky_traced();
+    let logits = match penalty {
+        None => network.try_forward_patches(patches, &mut NoProbe),
+        Some((penalty, bases)) => {
+            let layer = penalty.layer - 1;
+            let z = network.try_tokens(patches, layer, &mut NoProbe);
+            let share = weight / labels.len() as f64;
+            let z = penalty.put_on(z.map_err(Error::device)?, bases, share)?;
+            network.try_logits(z, layer, &mut NoProbe)
+        }
+    }
+    .map_err(Error::device)?;
+    let loss = cross_entropy_with_logits_loss(logits, targets) * weight as f32;
+    let value = f64::from(loss.as_vec()[0]);
+    let gradients = loss.try_backward().map_err(Error::device)?;
+    Ok((value, gradients_of(network, gradients)?))
 }
 
 /// Loss (without smoothing) and accuracy; `done` is called after every [`EVALUATION_PIECE`] images.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
 use super::optimiser::Method;
+use super::penalty::Penalty;
 use super::rand_augment::MAGNITUDES;
 use crate::error::{Error, Result};
 
@@ -88,6 +89,12 @@ pub struct Recipe {
     /// Random changes to training images.
     #[serde(default)]
     pub augmentation: Augmentation,
+    /// Training ends after the first epoch whose mean loss is at most this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_at_loss: Option<f64>,
+    /// What the objective holds besides the cross-entropy. Not part of the losses that are reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<Penalty>,
 }
 
 impl Recipe {
@@ -104,6 +111,8 @@ impl Recipe {
             warmup_epochs: 0.5,
             label_smoothing: 0.1,
             gradient_clip: None,
+            stop_at_loss: None,
+            penalty: None,
             augmentation: Augmentation {
                 shift: 2,
                 flip: true,
@@ -225,6 +234,14 @@ impl Recipe {
             finite(clip) && clip > 0.0,
             "a number > 0",
         )?;
+        if let Some(penalty) = self.penalty {
+            let (weight, epsilon) = (penalty.weight, penalty.epsilon);
+            setting("penalty.weight", weight, weight.is_finite(), "a number")?;
+            let valid = finite(epsilon) && epsilon > 0.0;
+            setting("penalty.epsilon", epsilon, valid, "a number > 0")?;
+            let layer = penalty.layer;
+            setting("penalty.layer", layer as f64, layer > 0, "at least 1")?;
+        }
         if let Some(crop) = self.augmentation.crop {
             let [least, most] = crop.scale;
             let valid = 0.0 < least && least <= most && most <= 1.0;

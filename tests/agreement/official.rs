@@ -89,7 +89,11 @@ impl Official {
     fn gradients(&self, network: &Classifier<f32, Cpu>, step: usize) -> (f64, Vec<Vec<f32>>) {
         let (input, labels) = self.batch(step);
         let image = input.len() / labels.len();
-        train::gradients(network, &labels, self.smoothing, 2, |range| {
+        let objective = train::Objective {
+            smoothing: self.smoothing,
+            penalty: None,
+        };
+        train::gradients(network, &labels, objective, 2, |range| {
             Ok(input[range.start * image..range.end * image].to_vec())
         })
         .unwrap()

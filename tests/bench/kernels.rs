@@ -13,6 +13,11 @@ use whitebox::model::{Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
 use whitebox::{parallel, seed, train};
+/// Cross-entropy with the official label smoothing.
+const OBJECTIVE: train::Objective = train::Objective {
+    smoothing: 0.1,
+    penalty: None,
+};
 
 const TOKENS: usize = 197;
 const D: usize = 384;
@@ -121,7 +126,7 @@ fn step(c: &mut Criterion) {
                     Ok(images[range.start * image..range.end * image].to_vec())
                 };
                 let (_, gradients) =
-                    train::gradients(&network, &vec![0; batch], 0.1, threads, input)
+                    train::gradients(&network, &vec![0; batch], OBJECTIVE, threads, input)
                         .expect("images that fit");
                 parallel::within(threads, || optimiser.step(&mut network, &gradients, 1e-4))
                     .expect("threads")

@@ -134,6 +134,11 @@ struct Row {
     torch_peak_mib: Option<f64>,
 }
 
+/// Cross-entropy with the official label smoothing.
+const OBJECTIVE: train::Objective = train::Objective {
+    smoothing: 0.1,
+    penalty: None,
+};
 /// The end of the names of the cases that use a single thread.
 const ONE_THREAD: &str = ", one thread";
 
@@ -537,9 +542,10 @@ impl Subject {
                     return Ok(());
                 }
                 let image = input.len() / labels.len();
-                let (_, gradients) = train::gradients(network, labels, 0.1, *threads, |range| {
-                    Ok(input[range.start * image..range.end * image].to_vec())
-                })?;
+                let (_, gradients) =
+                    train::gradients(network, labels, OBJECTIVE, *threads, |range| {
+                        Ok(input[range.start * image..range.end * image].to_vec())
+                    })?;
                 parallel::within(*threads, || optimiser.step(network, &gradients, 1e-4))?
             }
             Self::Rates {

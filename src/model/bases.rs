@@ -1,0 +1,35 @@
+//! The operators of a layer in f64, as the papers write them.
+
+use dfdx::prelude::{Cpu, HasShape};
+use ndarray::{s, Array2, Array3};
+
+use super::layers::{Attention, Matrix};
+use crate::error::{Error, Result};
+use crate::exact::coding_rate::bases_from_projection;
+
+/// A weight (out, in) in doubles.
+///
+/// # Errors
+/// [`Error::Device`] if its memory cannot be read as one matrix.
+pub fn widened(weight: &Matrix<f32, Cpu>) -> Result<Array2<f64>> {
+    let values = weight.as_vec().into_iter().map(f64::from).collect();
+    Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
+}
+
+impl Attention<f32, Cpu> {
+    /// `U_1, ..., U_K`, (K, d, p); of MHSA, the projections of the values.
+    ///
+    /// # Errors
+    /// As [`widened`].
+    pub fn bases(&self) -> Result<Array3<f64>> {
+        let projection = match self {
+            Self::Mssa(mssa) => widened(&mssa.subspace_bases)?,
+            Self::Mhsa(mhsa) => {
+                let all = widened(&mhsa.projection)?;
+                let first = all.nrows() / 3 * 2;
+                all.slice_move(s![first.., ..])
+            }
+        };
+        bases_from_projection(projection.view(), self.heads())
+    }
+}
