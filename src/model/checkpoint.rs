@@ -1,5 +1,5 @@
 //! Checkpoints: safetensors files whose keys are those of the official state dict, and the official
-//! code's own files ([`super::pytorch`]).
+//! code's own files.
 //!
 //! What is written here loads into the official model with two lines of Python:
 //!
