@@ -18,7 +18,7 @@
 //!
 //! **Criteria**: the constants below, fixed before the first run.
 //!
-//! **Run**: `cargo run --release --bin exp_srr_generalization`: about fifteen minutes on two cores. An
+//! **Run**: `cargo run --release --bin exp_srr_generalization`: more than an hour on two cores. An
 //! interrupted run goes on with the training it was at.
 
 use std::process::ExitCode;
