@@ -178,41 +178,18 @@ impl Row {
     }
 }
 
-/// A number that may predict the gap.
-struct Predictor {
-    name: &'static str,
-    of: fn(&Row) -> f64,
-}
+/// Name of a number that may predict the gap, and where it stands.
+type Predictor = (&'static str, fn(&Row) -> f64);
 
-const SRR: Predictor = Predictor {
-    name: "SRR",
-    of: |row| row.srr,
-};
-const OTHERS: [Predictor; 6] = [
-    Predictor {
-        name: "R^c",
-        of: |row| row.subspace_rate,
-    },
-    Predictor {
-        name: "-R",
-        of: |row| row.minus_rate,
-    },
-    Predictor {
-        name: "nonzeros",
-        of: |row| row.nonzeros,
-    },
-    Predictor {
-        name: "norm of the parameters",
-        of: |row| row.parameter_norm,
-    },
-    Predictor {
-        name: "1 / margin",
-        of: |row| row.inverse_margin,
-    },
-    Predictor {
-        name: "training loss",
-        of: |row| row.training_loss,
-    },
+/// SRR first, then what it is held against.
+const PREDICTORS: [Predictor; 7] = [
+    ("SRR", |row| row.srr),
+    ("R^c", |row| row.subspace_rate),
+    ("-R", |row| row.minus_rate),
+    ("nonzeros", |row| row.nonzeros),
+    ("norm of the parameters", |row| row.parameter_norm),
+    ("1 / margin", |row| row.inverse_margin),
+    ("training loss", |row| row.training_loss),
 ];
 
 /// How a predictor goes with the gap.
@@ -336,8 +313,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     } else {
         reached
     };
-    let correlations: Vec<Correlation> = std::iter::once(&SRR)
-        .chain(&OTHERS)
+    let correlations: Vec<Correlation> = PREDICTORS
+        .into_iter()
         .map(|predictor| correlation(predictor, &compared, run.seed))
         .collect();
     print(&rows, &correlations, &outcomes);
@@ -495,8 +472,7 @@ fn tau(of: fn(&Row) -> f64, rows: &[&Row]) -> f64 {
     )
 }
 
-fn correlation(predictor: &Predictor, rows: &[&Row], run_seed: u64) -> Correlation {
-    let of = predictor.of;
+fn correlation((name, of): Predictor, rows: &[&Row], run_seed: u64) -> Correlation {
     let mut variants: Vec<[usize; 4]> = rows.iter().map(|row| row.variant()).collect();
     variants.sort_unstable();
     variants.dedup();
@@ -533,7 +509,7 @@ fn correlation(predictor: &Predictor, rows: &[&Row], run_seed: u64) -> Correlati
     let loss: fn(&Row) -> f64 = |row| row.training_loss;
     let together: Vec<(f64, f64)> = rows.iter().map(|row| (of(row), loss(row))).collect();
     Correlation {
-        predictor: predictor.name,
+        predictor: name,
         tau: whole,
         low: quantile(0.025),
         high: quantile(0.975),
