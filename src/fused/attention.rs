@@ -261,8 +261,9 @@ fn attend(projection: &[f32], sizes: Sizes, maps: &mut [f32]) -> Vec<f32> {
 /// `A = softmax(p^{-1/2} Q_k K_k^T)`.
 fn attention_map(q: Matrix<'_>, k: Matrix<'_>, sizes: Sizes, map: &mut [f32]) {
     product(map, sizes.tokens, q, k.t(), 1.0, false);
+    let scale = sizes.scale();
     for row in map.chunks_exact_mut(sizes.tokens) {
-        lanes::softmax(row, sizes.scale());
+        lanes::softmax(row, scale);
     }
 }
 
