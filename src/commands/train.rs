@@ -33,12 +33,19 @@ pub(crate) struct TrainingArguments {
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// The checkpoint to write; an interrupted run goes on from FILE.state. The course of the training
-    /// goes to FILE.csv.
+    /// goes to FILE.csv, a line after every epoch.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Seconds between two writings of FILE.state within an epoch.
     #[arg(long, default_value_t = 300)]
     save_every: u32,
+    /// Go on with an interrupted run, and refuse to begin a new one. Without it, FILE.state is taken up
+    /// if there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Folder for TensorBoard event files; needs a program built with --features tensorboard.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Threads; the results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -82,6 +89,8 @@ impl TrainingArguments {
             threads: console::threads(self.threads),
             out: &self.out,
             save_every: Duration::from_secs(self.save_every.into()),
+            resume: self.resume,
+            tensorboard: self.tensorboard.as_deref(),
         };
         let epochs = training.run(images, held_out)?;
         if let Some(last) = epochs.last() {

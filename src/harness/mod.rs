@@ -11,6 +11,7 @@
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`heat_map`] | matrices in greys, as SVG |
 //! | [`training`] | training from the command line |
+//! | [`tensorboard`] | its course as event files |
 //! | [`networks`] | the networks an experiment trains, kept until it is done |
 //! | [`subject`] | the images and networks an experiment looks at |
 //! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
@@ -26,5 +27,6 @@ pub mod record;
 pub mod run;
 pub mod subject;
 pub mod table;
+pub mod tensorboard;
 pub mod theorem;
 pub mod training;

@@ -199,8 +199,9 @@ impl<K: FnMut(&Epoch, &Classifier<f32, Cpu>) -> Result<()>> Observer for Keeper<
             .set_message(format!("{}, loss {loss:.3}", self.name));
     }
 
-    fn epoch(&mut self, epoch: &Epoch, network: &Classifier<f32, Cpu>) {
-        if let Err(failure) = (self.keep)(epoch, network) {
+    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, Cpu>) {
+        let kept = epochs.last().map(|epoch| (self.keep)(epoch, network));
+        if let Some(Err(failure)) = kept {
             self.failure.get_or_insert(failure);
         }
     }

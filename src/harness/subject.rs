@@ -85,6 +85,8 @@ impl Subject {
                         threads,
                         out: &path,
                         save_every: Duration::from_secs(300),
+                        resume: false,
+                        tensorboard: None,
                     };
                     training.run(images, &held_out_images)?;
                 }

@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::record::{command, commit, DataRecord};
+use super::tensorboard::EventFile;
 use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
@@ -35,21 +36,67 @@ pub struct Training<'a> {
     pub out: &'a Path,
     /// How long to train between two writings of the state within an epoch.
     pub save_every: Duration,
+    /// Whether there has to be the state of an unfinished run.
+    pub resume: bool,
+    /// Folder for event files.
+    pub tensorboard: Option<&'a Path>,
 }
 
-struct Bar<'a> {
+/// Shows how a run goes, writes it down, heeds Ctrl-C.
+struct Course<'a> {
+    recipe: &'a Recipe,
+    per_epoch: usize,
+    table: &'a Path,
+    events: Option<EventFile>,
     bar: ProgressBar,
     stop: &'a AtomicBool,
+    failure: Option<Error>,
 }
 
-impl Observer for Bar<'_> {
+impl Course<'_> {
+    fn note(&mut self, result: Result<()>) {
+        if let Err(failure) = result {
+            self.failure.get_or_insert(failure);
+        }
+    }
+
+    fn table(&self, epochs: &[Epoch]) -> Result<()> {
+        let row = |epoch: &Epoch| Row {
+            epoch: epoch.epoch,
+            learning_rate: self
+                .recipe
+                .learning_rate_at(epoch.epoch - 1, 0, self.per_epoch),
+            training_loss: epoch.training_loss,
+            held_out_loss: epoch.held_out.loss,
+            held_out_accuracy: epoch.held_out.accuracy,
+            held_out_top5: epoch.held_out.top5,
+        };
+        let rows: Vec<Row> = epochs.iter().map(row).collect();
+        table::write(self.table, &rows)
+    }
+}
+
+impl Observer for Course<'_> {
     fn step(&mut self, step: usize, steps: usize, loss: f64) {
         self.bar.set_length(steps as u64);
         self.bar.set_position(step as u64);
         self.bar.set_message(format!("training, loss {loss:.3}"));
+        if let Some(events) = &mut self.events {
+            let (epoch, index) = ((step - 1) / self.per_epoch, (step - 1) % self.per_epoch);
+            let rate = self.recipe.learning_rate_at(epoch, index, self.per_epoch);
+            let written = events.step(step, loss, rate);
+            self.note(written);
+        }
     }
 
-    fn epoch(&mut self, epoch: &Epoch, _: &Classifier<f32, Cpu>) {
+    fn epoch(&mut self, epochs: &[Epoch], _: &Classifier<f32, Cpu>) {
+        let written = self.table(epochs);
+        self.note(written);
+        let Some(epoch) = epochs.last() else { return };
+        if let Some(events) = &mut self.events {
+            let written = events.epoch(epoch.epoch * self.per_epoch, epoch);
+            self.note(written);
+        }
         let line = format!(
             "epoch {:3}: training loss {:.4}, held-out loss {:.4}, held-out accuracy {:.2} %",
             epoch.epoch,
@@ -66,7 +113,7 @@ impl Observer for Bar<'_> {
     }
 
     fn wants_to_stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.failure.is_some() || self.stop.load(Ordering::Relaxed)
     }
 }
 
@@ -95,6 +142,14 @@ impl Training<'_> {
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let mut network = self.network;
         let state_file = beside(self.out, "state");
+        if self.resume && !state_file.exists() {
+            return Err(Error::argument(
+                "--resume",
+                format!("the state of an unfinished run in {}", state_file.display()),
+                "none",
+                "start the run without it",
+            ));
+        }
         let run = Run {
             seed: self.seed,
             threads: self.threads,
@@ -103,35 +158,38 @@ impl Training<'_> {
         };
         // The source may change while hours pass: this run is of the source at its start.
         let commit = commit();
-        let mut bar = Bar {
+        let recipe = &self.recipe;
+        let table = beside(self.out, "csv");
+        let mut course = Course {
+            recipe,
+            per_epoch: images.len().div_ceil(recipe.batch),
+            table: &table,
+            events: self.tensorboard.map(EventFile::create).transpose()?,
             bar: console::progress(1, "training"),
             stop: console::ctrl_c(),
+            failure: None,
         };
-        let epochs = train::train(&mut network, images, held_out, &self.recipe, &run, &mut bar)?;
-        bar.bar.finish_and_clear();
+        let epochs = train::train(&mut network, images, held_out, recipe, &run, &mut course);
+        course.bar.finish_and_clear();
+        if let Some(failure) = course.failure.take() {
+            return Err(failure);
+        }
+        let epochs = epochs?;
+        // Also where the run was interrupted between its last epoch and its end.
+        course.table(&epochs)?;
+        // The bytes are those of an uninterrupted run.
+        let mut command = command();
+        command.retain(|word| word != "--resume");
         let record = serde_json::json!({
-            "command": command(),
+            "command": command,
             "commit": commit,
             "seed": self.seed,
             "start": self.start,
-            "recipe": self.recipe,
+            "recipe": recipe,
             "images": DataRecord::from(images),
             "held_out": DataRecord::from(held_out),
             "epochs": epochs,
         });
-        let per_epoch = images.len().div_ceil(self.recipe.batch);
-        let rows: Vec<Row> = epochs
-            .iter()
-            .map(|epoch| Row {
-                epoch: epoch.epoch,
-                learning_rate: self.recipe.learning_rate_at(epoch.epoch - 1, 0, per_epoch),
-                training_loss: epoch.training_loss,
-                held_out_loss: epoch.held_out.loss,
-                held_out_accuracy: epoch.held_out.accuracy,
-                held_out_top5: epoch.held_out.top5,
-            })
-            .collect();
-        table::write(&beside(self.out, "csv"), &rows)?;
         checkpoint::write(self.out, &network, &record)?;
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;

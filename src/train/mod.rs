@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `average` | the exponential moving average of the weights |
 //! | [`penalty`] | the sparse rate reduction as a term of the objective |
 //! | [`recipe`] | everything that fixes a run apart from network, data and seed |
 //! | [`augment`], [`rand_augment`] | random changes to training pictures |
@@ -10,6 +11,7 @@
 //! | [`state`] | what a run needs to go on after an interruption |
 
 pub mod augment;
+mod average;
 pub mod optimiser;
 pub mod penalty;
 pub mod rand_augment;
@@ -30,9 +32,11 @@ use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
 use crate::model::Classifier;
 use crate::{parallel, seed};
+use average::Average;
 use optimiser::{gradients_of, Optimiser};
 use penalty::Penalty;
 pub use recipe::Recipe;
+use state::State;
 
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
 const SHARD: usize = 16;
@@ -70,15 +74,16 @@ pub struct Epoch {
 pub trait Observer {
     /// After every optimiser step, with its loss.
     fn step(&mut self, step: usize, steps: usize, loss: f64);
-    /// After every epoch.
-    fn epoch(&mut self, epoch: &Epoch, network: &Classifier<f32, Cpu>);
+    /// After every epoch, with all epochs so far and the network that was evaluated.
+    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, Cpu>);
     /// Whether to stop in good order after this step.
     fn wants_to_stop(&self) -> bool {
         false
     }
 }
 
-/// Trains `network` in place and returns the record of every epoch.
+/// Trains `network` in place and returns the record of every epoch. With [`Recipe::ema`] it is the
+/// average of the weights that is evaluated and left in `network`.
 ///
 /// After each epoch, every so often within one, and before it stops because the observer wants it, the
 /// whole state goes to `state_file`, atomically; if that file is there at the start and belongs to the
@@ -102,7 +107,12 @@ pub fn train(
     let steps = per_epoch * recipe.epochs;
     let mut optimiser = Optimiser::new(recipe.method, recipe.weight_decay, recipe.decay);
     let identity = state::identity(network, images, held_out, recipe, run.seed);
-    let mut progress = state::restore(run.state_file, &identity, network, &mut optimiser)?;
+    let mut average = recipe.ema.map(|decay| Average::of(network, decay));
+    let state = State {
+        path: run.state_file,
+        identity,
+    };
+    let mut progress = state.restore(network, &mut optimiser, average.as_mut())?;
     let mut saved = Instant::now();
     for epoch in progress.epochs.len()..recipe.epochs {
         let reached = |epoch: &Epoch| {
@@ -128,28 +138,37 @@ pub fn train(
             }
             let rate = recipe.learning_rate_at(epoch, index, per_epoch);
             parallel::within(run.threads, || optimiser.step(network, &gradients, rate))??;
+            if let Some(average) = &mut average {
+                average.follow(network)?;
+            }
             progress.batches += 1;
             progress.loss += loss * batch.len() as f64;
             observer.step(step + 1, steps, loss);
             let stop = observer.wants_to_stop();
             if stop || saved.elapsed() >= run.save_every {
-                state::save(run.state_file, &identity, network, &optimiser, &progress)?;
+                state.save(network, &optimiser, average.as_ref(), &progress)?;
                 saved = Instant::now();
             }
             if stop {
                 return Err(Error::Interrupted { step: step + 1 });
             }
         }
-        let record = Epoch {
+        let evaluated = match &average {
+            Some(average) => average.network(network)?,
+            None => network.clone(),
+        };
+        progress.epochs.push(Epoch {
             epoch: epoch + 1,
             training_loss: progress.loss / images.len() as f64,
-            held_out: evaluate(network, held_out, run.threads, || {})?,
-        };
-        observer.epoch(&record, network);
-        progress.epochs.push(record);
+            held_out: evaluate(&evaluated, held_out, run.threads, || {})?,
+        });
+        observer.epoch(&progress.epochs, &evaluated);
         (progress.batches, progress.loss) = (0, 0.0);
-        state::save(run.state_file, &identity, network, &optimiser, &progress)?;
+        state.save(network, &optimiser, average.as_ref(), &progress)?;
         saved = Instant::now();
+    }
+    if let Some(average) = average {
+        *network = average.network(network)?;
     }
     Ok(progress.epochs)
 }

@@ -86,6 +86,10 @@ pub struct Recipe {
     /// defines 1.0 and never uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
+    /// Decay of the exponential moving average of the weights that is evaluated and kept in their place;
+    /// none: the weights themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
     /// Random changes to training images.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -111,6 +115,7 @@ impl Recipe {
             warmup_epochs: 0.5,
             label_smoothing: 0.1,
             gradient_clip: None,
+            ema: None,
             stop_at_loss: None,
             penalty: None,
             augmentation: Augmentation {
@@ -234,6 +239,8 @@ impl Recipe {
             finite(clip) && clip > 0.0,
             "a number > 0",
         )?;
+        let ema = self.ema.unwrap_or(0.0);
+        setting("ema", ema, (0.0..1.0).contains(&ema), "in [0, 1)")?;
         if let Some(penalty) = self.penalty {
             let (weight, epsilon) = (penalty.weight, penalty.epsilon);
             setting("penalty.weight", weight, weight.is_finite(), "a number")?;
@@ -412,6 +419,7 @@ mod tests {
             ("label_smoothing=1.5", "label_smoothing"),
             ("augmentation.rand_augment.magnitude=31", "magnitude"),
             ("learning_rate=nan", "learning_rate"),
+            ("ema=1.0", "ema"),
             ("schedule=linear", "linear"),
         ] {
             let error = Recipe::read("demo", &[change.to_owned()]).unwrap_err();

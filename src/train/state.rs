@@ -1,4 +1,4 @@
-//! What a run needs to go on after an interruption: parameters, moments, steps taken, the record of
+//! What a run needs to go on after an interruption: parameters, their average, moments, steps taken, the record of
 //! finished epochs and how far the running one has come. Learning rate, order and augmentation follow
 //! from recipe, seed, epoch and batch.
 
@@ -9,6 +9,7 @@ use dfdx::prelude::Cpu;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::average::Average;
 use super::optimiser::Optimiser;
 use super::{Epoch, Recipe};
 use crate::artefact;
@@ -82,102 +83,123 @@ fn differences(
     }
 }
 
-/// Takes up the state in `path`, if there is one, and returns how far it had come.
-pub(super) fn restore(
-    path: Option<&Path>,
-    identity: &serde_json::Value,
-    network: &mut Classifier<f32, Cpu>,
-    optimiser: &mut Optimiser,
-) -> Result<Progress> {
-    let Some(path) = path else {
-        return Ok(Progress::default());
-    };
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Progress::default()),
-        Err(e) => return Err(Error::io("read", path, e, REMEDY)),
-    };
-    let damaged = |got: String| Error::file(path, "the state of a training run", got, REMEDY);
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let header: Header = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|m| m.get(METADATA_KEY))
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(|| damaged("no header".into()))?;
-    let mut differing = Vec::new();
-    differences(&header.identity, identity, "", &mut differing);
-    if !differing.is_empty() {
-        return Err(Error::file(
-            path,
-            "the state of this run",
-            format!("that of another: {}", differing.join(", ")),
-            REMEDY,
-        ));
-    }
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let mut tensors = file.tensors();
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let sha256 = artefact::sha256_of(tensors.iter().map(|(_, view)| view.data()));
-    if sha256 != header.sha256 {
-        return Err(damaged(format!(
-            "numbers of SHA-256 {sha256}, not {}",
-            header.sha256
-        )));
-    }
-    let read = |name: &str| -> Result<Vec<f32>> {
-        let view = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
-        Ok(artefact::f32_from_bytes(view.data()))
-    };
-    let mut parameters = network.parameters();
-    let mut moments = vec![Vec::new(); optimiser.moments().len()];
-    for found in &mut parameters {
-        let name = &found.parameter.name;
-        found.values = read(name)?;
-        for (index, moment) in moments.iter_mut().enumerate() {
-            moment.push(read(&format!("moment{}/{name}", index + 1))?);
-        }
-    }
-    network.set_parameters(&parameters)?;
-    optimiser.restore(header.steps, moments);
-    Ok(header.progress)
+/// Where the state of a run is kept, if it is, and what tells it from other runs.
+#[derive(Debug)]
+pub(super) struct State<'a> {
+    pub(super) path: Option<&'a Path>,
+    /// See [`identity`].
+    pub(super) identity: serde_json::Value,
 }
 
-/// Writes the state atomically, if there is a place for it.
-pub(super) fn save(
-    path: Option<&Path>,
-    identity: &serde_json::Value,
-    network: &Classifier<f32, Cpu>,
-    optimiser: &Optimiser,
-    progress: &Progress,
-) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
-    let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
-    for (index, found) in network.parameters().into_iter().enumerate() {
-        let name = found.parameter.name;
-        for (number, moment) in optimiser.moments().iter().enumerate() {
-            let key = format!("moment{}/{name}", number + 1);
-            tensors.push((key, artefact::f32_to_bytes(&moment[index])));
+impl State<'_> {
+    /// Takes up the state, if there is one, and returns how far it had come.
+    pub(super) fn restore(
+        &self,
+        network: &mut Classifier<f32, Cpu>,
+        optimiser: &mut Optimiser,
+        average: Option<&mut Average>,
+    ) -> Result<Progress> {
+        let Some(path) = self.path else {
+            return Ok(Progress::default());
+        };
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Progress::default()),
+            Err(e) => return Err(Error::io("read", path, e, REMEDY)),
+        };
+        let damaged = |got: String| Error::file(path, "the state of a training run", got, REMEDY);
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let header: Header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(METADATA_KEY))
+            .and_then(|text| serde_json::from_str(text).ok())
+            .ok_or_else(|| damaged("no header".into()))?;
+        let mut differing = Vec::new();
+        differences(&header.identity, &self.identity, "", &mut differing);
+        if !differing.is_empty() {
+            return Err(Error::file(
+                path,
+                "the state of this run",
+                format!("that of another: {}", differing.join(", ")),
+                REMEDY,
+            ));
         }
-        tensors.push((name, artefact::f32_to_bytes(&found.values)));
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let mut tensors = file.tensors();
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let sha256 = artefact::sha256_of(tensors.iter().map(|(_, view)| view.data()));
+        if sha256 != header.sha256 {
+            return Err(damaged(format!(
+                "numbers of SHA-256 {sha256}, not {}",
+                header.sha256
+            )));
+        }
+        let read = |name: &str| -> Result<Vec<f32>> {
+            let view = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
+            Ok(artefact::f32_from_bytes(view.data()))
+        };
+        let mut parameters = network.parameters();
+        let mut moments = vec![Vec::new(); optimiser.moments().len()];
+        for found in &mut parameters {
+            let name = &found.parameter.name;
+            found.values = read(name)?;
+            for (index, moment) in moments.iter_mut().enumerate() {
+                moment.push(read(&format!("moment{}/{name}", index + 1))?);
+            }
+        }
+        if let Some(average) = average {
+            let names = parameters.iter().map(|found| &found.parameter.name);
+            let values: Result<_> = names.map(|name| read(&format!("average/{name}"))).collect();
+            average.restore(values?);
+        }
+        network.set_parameters(&parameters)?;
+        optimiser.restore(header.steps, moments);
+        Ok(header.progress)
     }
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let mut views = Vec::with_capacity(tensors.len());
-    for (name, data) in &tensors {
-        let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data)
-            .map_err(|e| unwritable(e.to_string()))?;
-        views.push((name.as_str(), view));
+
+    /// Writes the state atomically, if there is a place for it.
+    pub(super) fn save(
+        &self,
+        network: &Classifier<f32, Cpu>,
+        optimiser: &Optimiser,
+        average: Option<&Average>,
+        progress: &Progress,
+    ) -> Result<()> {
+        let Some(path) = self.path else { return Ok(()) };
+        let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
+        let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut averages = average.map(Average::values);
+        for (index, found) in network.parameters().into_iter().enumerate() {
+            let name = found.parameter.name;
+            if let Some(values) = averages.as_mut().and_then(Iterator::next) {
+                let key = format!("average/{name}");
+                tensors.push((key, artefact::f32_to_bytes(values)));
+            }
+            for (number, moment) in optimiser.moments().iter().enumerate() {
+                let key = format!("moment{}/{name}", number + 1);
+                tensors.push((key, artefact::f32_to_bytes(&moment[index])));
+            }
+            tensors.push((name, artefact::f32_to_bytes(&found.values)));
+        }
+        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut views = Vec::with_capacity(tensors.len());
+        for (name, data) in &tensors {
+            let view = TensorView::new(Dtype::F32, vec![data.len() / 4], data)
+                .map_err(|e| unwritable(e.to_string()))?;
+            views.push((name.as_str(), view));
+        }
+        let header = Header {
+            identity: self.identity.clone(),
+            steps: optimiser.steps(),
+            progress: progress.clone(),
+            sha256: artefact::sha256_of(tensors.iter().map(|(_, data)| data.as_slice())),
+        };
+        let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
+        let file =
+            safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
+        artefact::write(path, &file)
     }
-    let header = Header {
-        identity: identity.clone(),
-        steps: optimiser.steps(),
-        progress: progress.clone(),
-        sha256: artefact::sha256_of(tensors.iter().map(|(_, data)| data.as_slice())),
-    };
-    let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
-    let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
-    let file =
-        safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
-    artefact::write(path, &file)
 }

@@ -227,5 +227,8 @@ fn a_full_disk_leaves_no_half_written_checkpoint() {
         message.contains("net.safetensors") && message.contains("space"),
         "{message}"
     );
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    // The course of the training is small, and whole, as far as it went.
+    let left = std::fs::read_dir(folder.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "net.safetensors.csv"));
 }

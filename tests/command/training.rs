@@ -1,5 +1,9 @@
 use std::time::Duration;
 
+use dfdx::prelude::Cpu;
+use whitebox::model::checkpoint::Checkpoint;
+use whitebox::model::parameters::Values;
+
 use crate::{succeed, tiny_training, training_of, whitebox};
 
 #[test]
@@ -24,8 +28,8 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let out = folder.path().join("net.safetensors");
     // The state is written after every step, so that most kills fall into a writing or near one.
     let longer = || {
-        let mut command = training_of(40, &out);
-        command.args(["--save-every", "0"]);
+        let mut command = training_of(100, &out);
+        command.args(["--save-every", "0", "--set", "ema=0.9"]);
         command
     };
     succeed(&mut longer());
@@ -52,7 +56,8 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     }
     succeed(&mut longer());
     assert!(kills >= 20, "only {kills} kills hit a running training");
-    assert_eq!(std::fs::read(&out).unwrap(), whole, "after {kills} kills");
+    let same = std::fs::read(&out).unwrap() == whole;
+    assert!(same, "other bytes after {kills} kills");
     assert!(!state.exists());
 }
 
@@ -64,19 +69,117 @@ fn ctrl_c_stops_in_good_order_and_the_same_command_goes_on() {
     let long = || training_of(60, &out);
     succeed(&mut long());
     let whole = std::fs::read(&out).unwrap();
-    std::fs::remove_file(&out).unwrap();
+    // Written anew after the first epoch: the run is on its way.
+    let course = folder.path().join("net.safetensors.csv");
+    for file in [&out, &course] {
+        std::fs::remove_file(file).unwrap();
+    }
     let mut command = long();
     command.stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(150));
+    while !course.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let pid = child.id().to_string();
     succeed(std::process::Command::new("kill").args(["-INT", &pid]));
     let output = child.wait_with_output().unwrap();
     let message = crate::text(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{message}");
     assert!(message.contains("stopped after step"), "{message}");
-    succeed(&mut long());
-    assert_eq!(std::fs::read(&out).unwrap(), whole);
+    succeed(long().arg("--resume"));
+    assert!(std::fs::read(&out).unwrap() == whole, "other bytes");
+    // Now that it is done, there is nothing to go on with.
+    let words = ["--resume", "net.safetensors.state"];
+    crate::fail(long().arg("--resume"), 2, &words);
+}
+
+#[test]
+fn every_architecture_trains_and_is_read_back_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    for word in ["crate", "crate-mhsa", "crate-mlp", "vit"] {
+        succeed(tiny_training(&out).args(["--architecture", word]));
+        let config = Checkpoint::read(&out).unwrap().config.unwrap();
+        assert_eq!(serde_json::json!(config.architecture), word);
+        let mut evaluate = whitebox();
+        evaluate
+            .args(["evaluate", "--data", "procedural", "--limit", "40"])
+            .arg("--checkpoint")
+            .arg(&out);
+        assert!(succeed(&mut evaluate).contains("top-1"));
+    }
+}
+
+#[test]
+fn an_official_checkpoint_is_evaluated_on_images_of_its_classes() {
+    let official = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/official/grey-mean.pth"
+    );
+    let evaluate = |heads: &str| {
+        let mut command = whitebox();
+        command
+            .args(["evaluate", "--data", "procedural", "--limit", "60"])
+            .args(["--checkpoint", official, "--heads", heads])
+            .args(["--pool", "mean", "--channels", "1"]);
+        command
+    };
+    let printed = succeed(&mut evaluate("2"));
+    assert!(printed.starts_with("60 images of procedural"), "{printed}");
+    crate::fail(&mut evaluate("3"), 1, &["qkv.weight", "--heads 3"]);
+}
+
+#[test]
+fn an_average_of_the_weights_is_what_is_evaluated_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    let weights = |ema: &str| {
+        succeed(tiny_training(&out).args(["--set", ema]));
+        let network = Checkpoint::read(&out).unwrap();
+        let network = network.network(network.config.unwrap(), &Cpu::default());
+        network.unwrap().parameters()
+    };
+    let distance = |a: &[Values<f32>], b: &[Values<f32>]| -> f64 {
+        let pairs = a.iter().zip(b);
+        let pairs = pairs.flat_map(|(a, b)| a.values.iter().zip(&b.values));
+        pairs.map(|(&a, &b)| f64::from(a - b).powi(2)).sum()
+    };
+    let plain = weights("ema=none");
+    // A decay of nothing follows every step, up to the rounding of w + (v - w).
+    assert!(distance(&weights("ema=0.0"), &plain) < 1e-9);
+    let (near, far) = (weights("ema=0.5"), weights("ema=0.9"));
+    let [near, far] = [near, far].map(|found| distance(&found, &plain));
+    assert!(1e-9 < near && near < far, "{near} {far}");
+}
+
+#[cfg(not(feature = "tensorboard"))]
+#[test]
+fn event_files_need_a_program_that_was_built_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    let words = ["--tensorboard", "--features tensorboard"];
+    crate::fail(
+        tiny_training(&out).args(["--tensorboard", "logs"]),
+        2,
+        &words,
+    );
+    assert!(!out.exists());
+}
+
+#[cfg(feature = "tensorboard")]
+#[test]
+fn event_files_hold_every_step_and_epoch() {
+    use tfrecord::EventIter;
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    let logs = folder.path().join("logs");
+    succeed(tiny_training(&out).arg("--tensorboard").arg(&logs));
+    let file = std::fs::read_dir(&logs).unwrap().next().unwrap().unwrap();
+    let name = file.file_name().into_string().unwrap();
+    assert!(name.starts_with("events.out.tfevents."), "{name}");
+    let events = EventIter::open(file.path(), Default::default()).unwrap();
+    // Two numbers for each of 6 steps, three for each of 3 epochs.
+    assert_eq!(events.map(Result::unwrap).count(), 2 * 6 + 3 * 3);
 }
 
 #[test]
@@ -111,7 +214,7 @@ fn a_fine_tuned_network_is_what_evaluate_says_it_is() {
     );
     let course = std::fs::read_to_string(folder.path().join("tuned.safetensors.csv")).unwrap();
     assert_eq!(course.lines().count(), 3, "{course}");
-    let checkpoint = whitebox::model::checkpoint::Checkpoint::read(&out).unwrap();
+    let checkpoint = Checkpoint::read(&out).unwrap();
     assert_eq!(checkpoint.config.unwrap().image_size, [42, 42]);
     let training = checkpoint.training.unwrap();
     assert_eq!(training["start"]["sha256"].as_str().unwrap().len(), 64);
@@ -170,7 +273,7 @@ fn a_written_checkpoint_gives_the_accuracy_that_training_printed() {
     let out = folder.path().join("net.safetensors");
     let printed = succeed(&mut tiny_training(&out));
     assert!(printed.starts_with("held-out accuracy"), "{printed}");
-    let checkpoint = whitebox::model::checkpoint::Checkpoint::read(&out).unwrap();
+    let checkpoint = Checkpoint::read(&out).unwrap();
     let training = checkpoint.training.clone().unwrap();
     let accuracy = training["epochs"][2]["held_out"]["accuracy"]
         .as_f64()
