@@ -139,6 +139,7 @@ pub fn prepare_bases(bases: ArrayView3<'_, f64>) -> Result<Vec<Prepared>> {
         .collect()
 }
 
+// ANCHOR: subspace_rate_gradient
 /// `grad R^c = c sum_k U_k U_k^T Z (I_N + c (U_k^T Z)^T U_k^T Z)^{-1}`, `c = p / (N eps^2)`, (d, N).
 ///
 /// # Errors
@@ -158,6 +159,7 @@ pub fn subspace_rate_gradient(
     }
     Ok(gradient)
 }
+// ANCHOR_END: subspace_rate_gradient
 
 /// `Delta R = R - R^c`, with its parts.
 ///

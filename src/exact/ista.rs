@@ -6,6 +6,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+// ANCHOR: lasso_objective
 /// `F(X)`, for any sign of `X`.
 ///
 /// # Shapes
@@ -19,12 +20,14 @@ pub fn lasso_objective(
     let residual = &z - &dictionary.dot(&x);
     lambda * x.mapv(f64::abs).sum() + 0.5 * (&residual * &residual).sum()
 }
+// ANCHOR_END: lasso_objective
 
 /// `argmin_{X >= 0} threshold sum(X) + 1/2 ||X - V||_F^2 = ReLU(V - threshold)`.
 pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f64> {
     v.mapv(|v| (v - threshold).max(0.0))
 }
 
+// ANCHOR: proximal_step
 /// One proximal-gradient step on `F` from `x`: `ReLU(X + eta D^T (Z - D X) - eta lambda)`.
 ///
 /// # Shapes
@@ -40,6 +43,7 @@ pub fn proximal_step(
     let moved = &x + &(dictionary.t().dot(&residual) * step_size);
     nonnegative_shrinkage(moved.view(), step_size * lambda)
 }
+// ANCHOR_END: proximal_step
 
 /// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda)` (NeurIPS 2023, eq. 17): the step from
 /// `X = Z`, which is not feasible where `Z` is negative.

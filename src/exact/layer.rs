@@ -71,6 +71,7 @@ pub fn mssa_code(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> Array2<f64>
     }
 }
 
+// ANCHOR: crate_layer
 /// `Z^{l+1/2} = Z + MSSA(LN1(Z))` and `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`.
 ///
 /// # Shapes
@@ -89,7 +90,9 @@ pub fn crate_layer(z: ArrayView2<'_, f64>, layer: &LayerParameters) -> (Array2<f
     );
     (after_mssa, after_ista)
 }
+// ANCHOR_END: crate_layer
 
+// ANCHOR: decoder_layer
 /// A decoder layer of CRATE-MAE (ICLR 2024, arXiv 2404.02446; official `model/crate_ae`):
 /// `Z^{l+1/2} = D LN1(Z)`, then `Z^{l+1} = Z^{l+1/2} - MSSA(LN2(Z^{l+1/2}))`: the encoder's two steps
 /// undone in the opposite order, with parameters of its own and no threshold.
@@ -109,3 +112,4 @@ pub fn decoder_layer(
     let next = &read - &mssa_code(normalised.view(), layer);
     (read, next)
 }
+// ANCHOR_END: decoder_layer

@@ -38,6 +38,7 @@ pub fn attention_map(
     softmax_columns((w.t().dot(&w) * scale).view())
 }
 
+// ANCHOR: ssa
 /// `SSA(Z | U_k) = W softmax(scale W^T W)`, `W = U_k^T Z` (NeurIPS 2023, eq. 11): every output token
 /// is a convex combination of projected tokens. The papers write scale 1, the code has `p^{-1/2}`.
 ///
@@ -46,7 +47,9 @@ pub fn attention_map(
 pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Array2<f64> {
     basis.t().dot(&z).dot(&attention_map(z, basis, scale))
 }
+// ANCHOR_END: ssa
 
+// ANCHOR: attention_update
 /// `M = sum_k U_k SSA(Z | U_k)`: MSSA without the factor `c` (NeurIPS 2023, eq. 12, over `c`).
 ///
 /// # Shapes
@@ -62,6 +65,7 @@ pub fn attention_update(
     }
     sum
 }
+// ANCHOR_END: attention_update
 
 /// `MSSA(Z | U_[K]) = c sum_k U_k SSA(Z | U_k)`, the papers' form.
 ///

@@ -10,6 +10,7 @@ use super::mssa::compression_coefficient;
 use super::single_threaded_blas;
 use crate::error::{Error, Result};
 
+// ANCHOR: truncated_gradient
 /// `c sum_k U_k W_k sum_{j <= order} (-A_k)^j`: the gradient of `R^c` cut after `order`; the papers
 /// use order 1.
 ///
@@ -37,6 +38,7 @@ pub fn truncated_gradient(
     }
     gradient
 }
+// ANCHOR_END: truncated_gradient
 
 /// Eigenvalues of `c W_k W_k^T` by head, ascending, `p` each: the squared and scaled singular values
 /// `s = c sigma^2` of the projected tokens.

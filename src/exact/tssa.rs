@@ -29,6 +29,7 @@ pub fn second_moments(
     squares.dot(&weights) / weights.sum()
 }
 
+// ANCHOR: variational_rate
 /// `R^var`, nats.
 ///
 /// # Shapes
@@ -50,6 +51,7 @@ pub fn variational_rate(
         })
         .sum()
 }
+// ANCHOR_END: variational_rate
 
 /// `1 / N sum_k U_k diag(f'(moments_k)) U_k^T Z diag(pi_k)`: the gradient of `R^var` by `Z` with the
 /// memberships held fixed (book, chapter 4, eq. grad Rcf).
