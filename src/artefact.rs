@@ -50,6 +50,25 @@ pub fn check_writable(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes this process the only one that writes to `folder`, for as long as the file lives. The system lets
+/// go of it when the process ends, also by a kill.
+///
+/// # Errors
+/// [`Error::Io`] naming `folder` if another process has it.
+pub fn lock(folder: &Path) -> Result<std::fs::File> {
+    let taken = |e| {
+        Error::io(
+            "have for itself",
+            folder,
+            e,
+            "wait for the other run, or use --out",
+        )
+    };
+    let file = std::fs::File::create(folder.join(".lock")).map_err(taken)?;
+    file.try_lock().map_err(|e| taken(e.into()))?;
+    Ok(file)
+}
+
 /// `values` as files hold them: little-endian.
 pub fn f32_to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
@@ -95,6 +114,16 @@ mod tests {
             std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
             1
         );
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let message = lock(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("--out"), "{message}");
+        drop(first);
+        lock(folder.path()).unwrap();
     }
 
     #[test]

@@ -232,7 +232,7 @@ pub fn board(store: &Store) -> String {
             let standing = entry.standing();
             let _ = write!(
                 text,
-                "<a class=\"chip {}\" href=\"{page}#{}\" title=\"{}: {} ({})\">{} {}</a> ",
+                "<a class=\"chip {}\" href=\"{page}#{}\" title=\"{}: {} ({})\">{} {}{}</a> ",
                 standing.word(),
                 anchor(entry),
                 entry.id(),
@@ -240,6 +240,10 @@ pub fn board(store: &Store) -> String {
                 entry.verdict(),
                 standing.sign(),
                 entry.id().trim_start_matches(&format!("C-{letters}-")),
+                match entry {
+                    Entry::Settled(_) => "<sup>t</sup>",
+                    _ => "",
+                },
             );
         }
         text.push_str("</td></tr>\n");

@@ -23,6 +23,8 @@ pub struct Run {
     pub quick: bool,
     name: &'static str,
     folder: PathBuf,
+    /// Held until the run ends, however it ends.
+    _lock: std::fs::File,
     start: Instant,
     /// Of the source as the run began: it may change while a long run is under way.
     commit: Option<String>,
@@ -41,7 +43,7 @@ impl Run {
     /// Begins the run of the experiment `name`, on `data` if it reads any.
     ///
     /// # Errors
-    /// As [`artefact::check_writable`], before any work is done.
+    /// As [`artefact::check_writable`] and [`artefact::lock`], before any work is done.
     pub fn begin(
         name: &'static str,
         arguments: &ExperimentArguments,
@@ -53,12 +55,14 @@ impl Run {
             None => arguments.folder(name),
         };
         artefact::check_writable(&folder)?;
+        let lock = artefact::lock(&folder)?;
         Ok(Self {
             seed: arguments.seed,
             threads: arguments.threads(),
             quick: arguments.quick,
             name,
             folder,
+            _lock: lock,
             start,
             commit: commit(),
         })
