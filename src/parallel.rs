@@ -62,6 +62,47 @@ pub fn map<T: Send>(
     finished.collect()
 }
 
+/// Computes `then(first(0)), ..., then(first(pieces - 1))`, `first` on the calling thread, one after the
+/// other, and `then` on `threads` threads beside it: for a device that belongs to one thread.
+///
+/// # Errors
+/// As [`map`].
+pub fn pipeline<A: Send, T: Send>(
+    pieces: usize,
+    threads: usize,
+    mut first: impl FnMut(usize) -> Result<A>,
+    then: impl Fn(A) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(Error::device)?;
+    let results: Vec<Mutex<Option<Result<T>>>> = (0..pieces).map(|_| Mutex::new(None)).collect();
+    let done = AtomicUsize::new(0);
+    let (results, finished, then) = (&results, &done, &then);
+    let outcome = pool.in_place_scope(|scope| {
+        for piece in 0..pieces {
+            let made = first(piece)?;
+            scope.spawn(move |_| {
+                let result = then(made);
+                if let Ok(mut slot) = results[piece].lock() {
+                    *slot = Some(result);
+                }
+                finished.fetch_add(1, Ordering::Relaxed);
+            });
+            // What has been made and not been used yet takes memory.
+            while piece + 1 - finished.load(Ordering::Relaxed) > 2 * threads {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Ok(())
+    });
+    outcome?;
+    let taken = results.iter();
+    let taken = taken.filter_map(|slot| slot.lock().ok().and_then(|mut slot| slot.take()));
+    taken.collect()
+}
+
 /// Runs `work` on a thread of a rayon pool of `threads` threads, for work that shares itself out:
 /// on a thread from outside, every piece that is shared would have to wake the pool and be waited for.
 ///
@@ -81,6 +122,26 @@ pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipeline_gives_the_results_in_order_or_the_first_error() {
+        let first = |piece: usize| Ok(piece);
+        let square = |piece: usize| Ok(piece * piece);
+        for threads in [1, 2, 5] {
+            let found = pipeline(20, threads, first, square).unwrap();
+            assert_eq!(found, (0..20).map(|i| i * i).collect::<Vec<_>>());
+        }
+        let refuse = |piece: usize| match piece {
+            7 => Err(Error::device("seven")),
+            piece => Ok(piece),
+        };
+        for error in [
+            pipeline(20, 2, first, refuse).unwrap_err(),
+            pipeline(20, 2, refuse, square).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains("seven"), "{error}");
+        }
+    }
 
     #[test]
     fn results_come_in_order_whatever_the_thread_count() {

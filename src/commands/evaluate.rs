@@ -1,8 +1,11 @@
 //! `whitebox evaluate --checkpoint FILE --data NAME`
 
-use whitebox::data::{DataArguments, Split};
+use dfdx::prelude::Cpu;
+use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
-use whitebox::train::{evaluate, EVALUATION_PIECE};
+use whitebox::harness::device::{DeviceArguments, OnDevice};
+use whitebox::model::{Backbone, Classifier};
+use whitebox::train::{evaluate, Score, EVALUATION_PIECE};
 use whitebox::Result;
 
 use super::checkpoint::CheckpointArguments;
@@ -19,9 +22,28 @@ pub(crate) struct Arguments {
     /// Seed of that draw.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Threads; the results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+}
+
+/// [`evaluate`] on any device.
+struct Work<'a, F> {
+    network: &'a Classifier<f32, Cpu>,
+    images: &'a Images,
+    threads: usize,
+    done: F,
+}
+
+impl<F: Fn() + Sync> OnDevice for Work<'_, F> {
+    type Output = Score;
+
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Score> {
+        let network = self.network.on(device)?;
+        evaluate(&network, self.images, self.threads, self.done)
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -30,7 +52,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let images = arguments.data.draw(Split::Test, limit, arguments.seed)?;
     let bar = console::progress(images.len().div_ceil(EVALUATION_PIECE), "evaluating");
     let threads = console::threads(arguments.threads);
-    let score = evaluate(&network, &images, threads, || bar.inc(1))?;
+    let score = arguments.device.device.run(Work {
+        network: &network,
+        images: &images,
+        threads,
+        done: || bar.inc(1),
+    })?;
     bar.finish_and_clear();
     println!(
         "{} images of {}: top-1 {:.2} %, top-5 {:.2} %, loss {:.4}",

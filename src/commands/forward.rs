@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use dfdx::prelude::Cpu;
 use ndarray::{Array2, Ix4};
 use whitebox::harness::console;
-use whitebox::measure::layerwise::{measure_input, Quantity};
+use whitebox::harness::device::{DeviceArguments, OnDevice};
+use whitebox::measure::layerwise::{measure_input, Layerwise, Quantity};
+use whitebox::model::{Backbone, Classifier};
 use whitebox::{artefact, Error, Result};
 
 use super::checkpoint::CheckpointArguments;
@@ -23,9 +26,29 @@ pub(crate) struct Arguments {
     /// Where to write the official layer-wise measurement over the batch, as JSON.
     #[arg(long, value_name = "FILE")]
     measure: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Threads; the results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+}
+
+/// [`measure_input`] on any device.
+struct Work<'a> {
+    network: &'a Classifier<f32, Cpu>,
+    pixels: &'a [f32],
+    quantities: &'a [Quantity],
+    threads: usize,
+}
+
+impl OnDevice for Work<'_> {
+    type Output = Layerwise;
+
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Layerwise> {
+        let network = self.network.on(device)?;
+        // The official rate has its own precision; no other rate is asked for.
+        measure_input(&network, self.pixels, self.quantities, 1.0, self.threads)
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -59,8 +82,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => &[],
     };
     let threads = console::threads(arguments.threads);
-    // The official rate has its own precision; no other rate is asked for.
-    let found = measure_input(&network, &pixels, quantities, 1.0, threads)?;
+    let found = arguments.device.device.run(Work {
+        network: &network,
+        pixels: &pixels,
+        quantities,
+        threads,
+    })?;
     let logits =
         Array2::from_shape_vec((b, config.classes), found.logits.clone()).map_err(Error::device)?;
     let report = arguments.measure.as_ref().map(|path| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use dfdx::prelude::Cpu;
 use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
+use whitebox::harness::device::DeviceArguments;
 use whitebox::harness::training::Training;
 use whitebox::model::{Architecture, Classifier, Config};
 use whitebox::train::Recipe;
@@ -43,6 +44,8 @@ pub(crate) struct TrainingArguments {
     /// if there is one.
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Folder for TensorBoard event files; needs a program built with --features tensorboard.
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
@@ -90,6 +93,7 @@ impl TrainingArguments {
             out: &self.out,
             save_every: Duration::from_secs(self.save_every.into()),
             resume: self.resume,
+            device: self.device.device,
             tensorboard: self.tensorboard.as_deref(),
         };
         let epochs = training.run(images, held_out)?;

@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dfdx::prelude::Cpu;
 use serde::Serialize;
 
 use super::chart::{Chart, Series};
 use super::console;
+use super::device::OnDevice;
 use super::subject::Subject;
 use super::table;
 use crate::data::{Images, Split};
 use crate::error::Result;
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
 use crate::measure::trend::Summary;
+use crate::model::{Backbone, Classifier};
 
 /// Which network a curve belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +56,33 @@ struct LayerRow {
     quantities: BTreeMap<Quantity, Summary>,
 }
 
+/// [`measure`] on any device.
+struct Measuring<'a, F> {
+    network: &'a Classifier<f32, Cpu>,
+    images: &'a Images,
+    indices: &'a [usize],
+    quantities: &'a [Quantity],
+    epsilon: f64,
+    threads: usize,
+    done: F,
+}
+
+impl<F: Fn(usize) + Sync> OnDevice for Measuring<'_, F> {
+    type Output = Layerwise;
+
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Layerwise> {
+        measure(
+            &self.network.on(device)?,
+            self.images,
+            self.indices,
+            self.quantities,
+            self.epsilon,
+            self.threads,
+            self.done,
+        )
+    }
+}
+
 impl LayerCurves {
     /// Measures `quantities` on `count` images of each of `splits`, with progress.
     ///
@@ -79,7 +109,15 @@ impl LayerCurves {
             for &(split, images) in splits {
                 let indices = images.sample(count, seed);
                 let done = |done| bar.inc(done as u64);
-                let values = measure(values, images, &indices, quantities, epsilon, threads, done)?;
+                let values = subject.device.run(Measuring {
+                    network: values,
+                    images,
+                    indices: &indices,
+                    quantities,
+                    epsilon,
+                    threads,
+                    done,
+                })?;
                 measured.push(Measured {
                     network,
                     split,

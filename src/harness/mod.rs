@@ -10,6 +10,7 @@
 //! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`heat_map`] | matrices in greys, as SVG |
+//! | [`device`] | CPU or GPU |
 //! | [`training`] | training from the command line |
 //! | [`tensorboard`] | its course as event files |
 //! | [`networks`] | the networks an experiment trains, kept until it is done |
@@ -20,6 +21,7 @@
 pub mod chart;
 pub mod claim;
 pub mod console;
+pub mod device;
 pub mod heat_map;
 pub mod layer_curves;
 pub mod networks;

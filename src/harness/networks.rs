@@ -192,7 +192,7 @@ struct Keeper<'a, K> {
     failure: Option<Error>,
 }
 
-impl<K: FnMut(&Epoch, &Classifier<f32, Cpu>) -> Result<()>> Observer for Keeper<'_, K> {
+impl<K: FnMut(&Epoch, &Classifier<f32, Cpu>) -> Result<()>> Observer<Cpu> for Keeper<'_, K> {
     fn step(&mut self, step: usize, _: usize, loss: f64) {
         self.bar.set_position(self.start + step as u64);
         self.bar

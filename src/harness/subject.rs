@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dfdx::prelude::Cpu;
 
+use super::device::{DeviceArguments, DeviceName};
 use super::record::root;
 use super::training::Training;
 use crate::data::{DataArguments, DataName, Images, Split};
@@ -28,11 +29,15 @@ pub struct SubjectArguments {
     /// or crate-large. Claims about training are then not testable.
     #[arg(long)]
     pub preset: Option<String>,
+    #[command(flatten)]
+    device: DeviceArguments,
 }
 
 /// Images and networks, read and built.
 #[derive(Debug, Clone)]
 pub struct Subject {
+    /// Where their layers are measured.
+    pub device: DeviceName,
     /// The trained network, unless an untrained one alone was asked for.
     pub trained: Option<Classifier<f32, Cpu>>,
     /// Hash of the trained network's file.
@@ -86,6 +91,7 @@ impl Subject {
                         out: &path,
                         save_every: Duration::from_secs(300),
                         resume: false,
+                        device: arguments.device.device,
                         tensorboard: None,
                     };
                     training.run(images, &held_out_images)?;
@@ -96,6 +102,7 @@ impl Subject {
             }
         };
         Ok(Self {
+            device: arguments.device.device,
             trained,
             checkpoint_sha256,
             untrained: Classifier::new(config, seed, &Cpu::default())?,

@@ -9,13 +9,14 @@ use dfdx::prelude::Cpu;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::device::{DeviceName, OnDevice};
 use super::record::{command, commit, DataRecord};
 use super::tensorboard::EventFile;
 use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{checkpoint, Classifier};
+use crate::model::{checkpoint, Backbone, Classifier};
 use crate::train::{self, Epoch, Observer, Recipe, Run};
 
 /// What to train and where to leave it.
@@ -38,6 +39,8 @@ pub struct Training<'a> {
     pub save_every: Duration,
     /// Whether there has to be the state of an unfinished run.
     pub resume: bool,
+    /// What it runs on.
+    pub device: DeviceName,
     /// Folder for event files.
     pub tensorboard: Option<&'a Path>,
 }
@@ -76,7 +79,7 @@ impl Course<'_> {
     }
 }
 
-impl Observer for Course<'_> {
+impl<D: Backbone<f32>> Observer<D> for Course<'_> {
     fn step(&mut self, step: usize, steps: usize, loss: f64) {
         self.bar.set_length(steps as u64);
         self.bar.set_position(step as u64);
@@ -89,7 +92,7 @@ impl Observer for Course<'_> {
         }
     }
 
-    fn epoch(&mut self, epochs: &[Epoch], _: &Classifier<f32, Cpu>) {
+    fn epoch(&mut self, epochs: &[Epoch], _: &Classifier<f32, D>) {
         let written = self.table(epochs);
         self.note(written);
         let Some(epoch) = epochs.last() else { return };
@@ -169,7 +172,14 @@ impl Training<'_> {
             stop: console::ctrl_c(),
             failure: None,
         };
-        let epochs = train::train(&mut network, images, held_out, recipe, &run, &mut course);
+        let epochs = self.device.run(Work {
+            network: &mut network,
+            images,
+            held_out,
+            recipe,
+            run: &run,
+            course: &mut course,
+        });
         course.bar.finish_and_clear();
         if let Some(failure) = course.failure.take() {
             return Err(failure);
@@ -193,6 +203,34 @@ impl Training<'_> {
         checkpoint::write(self.out, &network, &record)?;
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
+        Ok(epochs)
+    }
+}
+
+/// [`train::train`] on any device; the network comes back to the CPU.
+struct Work<'a, 'b> {
+    network: &'a mut Classifier<f32, Cpu>,
+    images: &'a Images,
+    held_out: &'a Images,
+    recipe: &'a Recipe,
+    run: &'a Run<'a>,
+    course: &'a mut Course<'b>,
+}
+
+impl OnDevice for Work<'_, '_> {
+    type Output = Vec<Epoch>;
+
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Vec<Epoch>> {
+        let mut network = self.network.on(device)?;
+        let epochs = train::train(
+            &mut network,
+            self.images,
+            self.held_out,
+            self.recipe,
+            self.run,
+            self.course,
+        )?;
+        *self.network = network.on(&Cpu::default())?;
         Ok(epochs)
     }
 }

@@ -5,7 +5,7 @@
 //! `Z^{l+1} = ISTA(LN2(Z^{l+1/2}))`. `U^l` are the bases of layer `l`: the rows of its projection
 //! weight, unconstrained as in the official code.
 
-use dfdx::prelude::Cpu;
+use dfdx::prelude::Device;
 use ndarray::{concatenate, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,7 @@ use crate::exact::{coding_rate, official_rate, subspace_rate_gradient};
 use crate::model::bases::widened;
 use crate::model::layers::{FeedForward, Layer};
 use crate::model::probe::{Recorder, Site};
-use crate::model::Classifier;
-use crate::parallel;
+use crate::model::{Backbone, Classifier};
 
 /// Images per forward pass.
 const PIECE: usize = 10;
@@ -191,8 +190,8 @@ impl Layerwise {
 ///
 /// # Errors
 /// [`Error::Shape`] if the images do not fit, [`Error::Domain`] if an activation is not finite.
-pub fn measure(
-    network: &Classifier<f32, Cpu>,
+pub fn measure<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     images: &Images,
     indices: &[usize],
     quantities: &[Quantity],
@@ -221,8 +220,8 @@ pub fn measure(
 ///
 /// # Errors
 /// As [`measure`].
-pub fn measure_input(
-    network: &Classifier<f32, Cpu>,
+pub fn measure_input<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     input: &[f32],
     quantities: &[Quantity],
     epsilon: f64,
@@ -245,8 +244,8 @@ pub fn measure_input(
 ///
 /// # Errors
 /// As [`measure`].
-pub fn tokens_at(
-    network: &Classifier<f32, Cpu>,
+pub fn tokens_at<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     images: &Images,
     indices: &[usize],
     site: Site,
@@ -266,8 +265,8 @@ pub fn tokens_at(
         .collect()
 }
 
-fn measure_pieces(
-    network: &Classifier<f32, Cpu>,
+fn measure_pieces<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     pieces: usize,
     quantities: &[Quantity],
     epsilon: f64,
@@ -282,9 +281,13 @@ fn measure_pieces(
     let mut sites: Vec<Site> = quantities.iter().flat_map(|q| q.sites()).copied().collect();
     sites.sort();
     sites.dedup();
-    let parts = parallel::map(pieces, threads, |piece| {
+    let forward = |network: &Classifier<f32, D>, piece: usize| {
         let mut recorder = Recorder::new(sites.clone());
         let logits = network.forward_probed(&input(piece)?, &mut recorder)?;
+        Ok((recorder, logits))
+    };
+    // On copied tokens, in doubles: the same on every device.
+    let rates = |(recorder, logits): (Recorder<f32>, Vec<f32>)| {
         let mut zero_tokens = 0;
         let mut values = Vec::with_capacity(layers.len());
         for (layer, operators) in layers.iter().enumerate() {
@@ -298,7 +301,8 @@ fn measure_pieces(
             )?);
         }
         Ok((values, zero_tokens, logits))
-    })?;
+    };
+    let parts = D::run_pieces(network, pieces, threads, forward, rates)?;
     let mut result = Layerwise {
         curves: quantities
             .iter()
@@ -348,7 +352,7 @@ impl LayerOperators {
     ///
     /// # Errors
     /// [`Error::Domain`] if a weight is not finite.
-    pub fn of(layer: &Layer<f32, Cpu>) -> Result<Self> {
+    pub fn of<D: Device<f32>>(layer: &Layer<f32, D>) -> Result<Self> {
         let bases = layer.attention.bases()?;
         let sparsifier = match &layer.feed_forward {
             FeedForward::Ista(ista) => {

@@ -11,8 +11,10 @@ use rayon::prelude::*;
 use super::embedding::Embedding;
 use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Tokens};
 use super::probe::{Probe, Site};
-use super::Real;
+use super::{Classifier, Real};
+use crate::error::Error;
 use crate::fused::{self, attention, ista, layer_norm, mlp};
+use crate::parallel;
 
 /// Which implementation of the layers a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +56,65 @@ pub trait Backbone<E: Real>: Device<E> {
     ) -> Result<Tokens<E, Self, T>, Self::Err> {
         composed_layers(layers, range, z, probe)
     }
+
+    /// The tokens `z` themselves, with `derivative` (b, n, d) added to what the rest of the computation finds
+    /// for them: a term of the objective whose derivative by `z` is known in closed form.
+    ///
+    /// # Errors
+    /// [`Error::Device`], where the device cannot.
+    fn add_derivative<T: Tape<E, Self>>(
+        _z: Tokens<E, Self, T>,
+        _derivative: Vec<E>,
+    ) -> crate::Result<Tokens<E, Self, T>> {
+        Err(Error::device(
+            "this device has no penalties: train on the CPU",
+        ))
+    }
+
+    /// Moves the gradient of a tensor out, row-major.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn take_gradient<S: Shape>(
+        gradients: &mut Gradients<E, Self>,
+        tensor: &Tensor<S, E, Self>,
+    ) -> Result<Vec<E>, Self::Err> {
+        gradients.get_or_alloc_mut(tensor)?;
+        Ok(gradients.get(tensor).as_vec())
+    }
+
+    /// Computes `then(first(network, piece))` for every piece: what the network gives, and what the CPU makes
+    /// of it. Other devices belong to the thread they were opened on, so there `first` runs on it, one piece
+    /// after the other, and `then` on `threads` threads beside it.
+    ///
+    /// # Errors
+    /// That of the first piece, in order, that failed.
+    fn run_pieces<A: Send, T: Send>(
+        network: &Classifier<E, Self>,
+        pieces: usize,
+        threads: usize,
+        first: impl Fn(&Classifier<E, Self>, usize) -> crate::Result<A> + Sync,
+        then: impl Fn(A) -> crate::Result<T> + Sync,
+    ) -> crate::Result<Vec<T>> {
+        parallel::pipeline(pieces, threads, |piece| first(network, piece), then)
+    }
+
+    /// Runs `work`, whose kernels share themselves out over `threads` threads where they are the CPU's.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if no thread can start.
+    fn within<T: Send>(
+        _threads: usize,
+        network: &mut Classifier<E, Self>,
+        work: impl FnOnce(&mut Classifier<E, Self>) -> T + Send,
+    ) -> crate::Result<T> {
+        Ok(work(network))
+    }
+
+    /// Whether several pieces of work can run on the device at once, each on a thread of its own.
+    fn is_shared() -> bool {
+        false
+    }
 }
 
 /// The layers of `range`, in order, by dfdx operations.
@@ -69,31 +130,60 @@ pub fn composed_layers<E: Real, D: Device<E>, T: Tape<E, D>>(
     range.try_fold(z, |z, index| layers[index].try_forward(z, index, probe))
 }
 
-/// The tokens `z` themselves, with `derivative` (b, n, d) added to what the rest of the computation finds
-/// for them: a term of the objective whose derivative by `z` is known in closed form.
-///
-/// # Errors
-/// The device's own.
-pub fn try_add_derivative<T: Tape<f32, Cpu>>(
-    z: Tokens<f32, Cpu, T>,
-    derivative: Vec<f32>,
-) -> Result<Tokens<f32, Cpu, T>, CpuError> {
-    let (z, mut tape) = z.try_contiguous()?.split_tape();
-    let result = z.device().try_tensor_from_vec(values(&z), *z.shape())?;
-    if T::OWNS_TAPE {
-        let result = result.clone();
-        tape.add_backward_op(move |gradients| {
-            let rest = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
-            add(gradients, &z, &rest)?;
-            add(gradients, &z, &derivative)
-        });
-    }
-    Ok(result.put_tape(tape))
-}
-
 impl Backbone<f64> for Cpu {}
 
+#[cfg(feature = "cuda")]
+impl Backbone<f32> for Cuda {}
+
 impl Backbone<f32> for Cpu {
+    fn is_shared() -> bool {
+        true
+    }
+
+    fn within<T: Send>(
+        threads: usize,
+        network: &mut Classifier<f32, Self>,
+        work: impl FnOnce(&mut Classifier<f32, Self>) -> T + Send,
+    ) -> crate::Result<T> {
+        parallel::within(threads, || work(network))
+    }
+
+    fn run_pieces<A: Send, T: Send>(
+        network: &Classifier<f32, Self>,
+        pieces: usize,
+        threads: usize,
+        first: impl Fn(&Classifier<f32, Self>, usize) -> crate::Result<A> + Sync,
+        then: impl Fn(A) -> crate::Result<T> + Sync,
+    ) -> crate::Result<Vec<T>> {
+        parallel::map(pieces, threads, |piece| then(first(network, piece)?))
+    }
+
+    fn take_gradient<S: Shape>(
+        gradients: &mut Gradients<f32, Self>,
+        tensor: &Tensor<S, f32, Self>,
+    ) -> Result<Vec<f32>, CpuError> {
+        // Without a copy.
+        Ok(std::mem::take(&mut **gradients.get_or_alloc_mut(tensor)?))
+    }
+
+    fn add_derivative<T: Tape<f32, Self>>(
+        z: Tokens<f32, Self, T>,
+        derivative: Vec<f32>,
+    ) -> crate::Result<Tokens<f32, Self, T>> {
+        let (z, mut tape) = z.try_contiguous().map_err(Error::device)?.split_tape();
+        let result = z.device().try_tensor_from_vec(values(&z), *z.shape());
+        let result = result.map_err(Error::device)?;
+        if T::OWNS_TAPE {
+            let result = result.clone();
+            tape.add_backward_op(move |gradients| {
+                let rest = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+                add(gradients, &z, &rest)?;
+                add(gradients, &z, &derivative)
+            });
+        }
+        Ok(result.put_tape(tape))
+    }
+
     fn try_embed<T: Tape<f32, Self>>(
         embedding: &Embedding<f32, Self>,
         patches: Tokens<f32, Self, T>,

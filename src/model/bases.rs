@@ -1,6 +1,6 @@
 //! The operators of a layer in f64, as the papers write them.
 
-use dfdx::prelude::{Cpu, HasShape};
+use dfdx::prelude::{Device, HasShape};
 use ndarray::{s, Array2, Array3};
 
 use super::layers::{Attention, Matrix};
@@ -11,12 +11,12 @@ use crate::exact::coding_rate::bases_from_projection;
 ///
 /// # Errors
 /// [`Error::Device`] if its memory cannot be read as one matrix.
-pub fn widened(weight: &Matrix<f32, Cpu>) -> Result<Array2<f64>> {
+pub fn widened<D: Device<f32>>(weight: &Matrix<f32, D>) -> Result<Array2<f64>> {
     let values = weight.as_vec().into_iter().map(f64::from).collect();
     Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
 }
 
-impl Attention<f32, Cpu> {
+impl<D: Device<f32>> Attention<f32, D> {
     /// `U_1, ..., U_K`, (K, d, p); of MHSA, the projections of the values.
     ///
     /// # Errors

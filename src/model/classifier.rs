@@ -84,6 +84,16 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         &self.device
     }
 
+    /// The same network on another device.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if its memory runs out.
+    pub fn on<F: Backbone<E>>(&self, device: &F) -> Result<Classifier<E, F>> {
+        let mut network = Classifier::blank(self.config, device)?;
+        network.set_parameters(&self.parameters())?;
+        Ok(network)
+    }
+
     /// The layers, in order.
     pub fn layers(&self) -> &[Layer<E, D>] {
         &self.layers

@@ -3,6 +3,7 @@
 use dfdx::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::model::backbone::Backbone;
 use crate::model::parameters::{Parameter, Values, Visitor};
 use crate::model::Classifier;
 
@@ -16,7 +17,7 @@ pub(super) struct Average {
 
 impl Average {
     /// The weights themselves.
-    pub(super) fn of(network: &Classifier<f32, Cpu>, decay: f64) -> Self {
+    pub(super) fn of<D: Backbone<f32>>(network: &Classifier<f32, D>, decay: f64) -> Self {
         Self {
             decay: decay as f32,
             values: network.parameters(),
@@ -24,7 +25,7 @@ impl Average {
     }
 
     /// Takes in the weights after a step.
-    pub(super) fn follow(&mut self, network: &Classifier<f32, Cpu>) -> Result<()> {
+    pub(super) fn follow<D: Backbone<f32>>(&mut self, network: &Classifier<f32, D>) -> Result<()> {
         // A clone shares the numbers.
         network.clone().visit_parameters(&mut Follow {
             decay: self.decay,
@@ -33,7 +34,10 @@ impl Average {
     }
 
     /// `network` with the average for its weights.
-    pub(super) fn network(&self, network: &Classifier<f32, Cpu>) -> Result<Classifier<f32, Cpu>> {
+    pub(super) fn network<D: Backbone<f32>>(
+        &self,
+        network: &Classifier<f32, D>,
+    ) -> Result<Classifier<f32, D>> {
         let mut network = network.clone();
         network.set_parameters(&self.values)?;
         Ok(network)
@@ -57,11 +61,11 @@ struct Follow<'a> {
     values: std::slice::IterMut<'a, Values<f32>>,
 }
 
-impl Visitor<f32, Cpu> for Follow<'_> {
+impl<D: Device<f32>> Visitor<f32, D> for Follow<'_> {
     fn visit<S: Shape>(
         &mut self,
         parameter: &Parameter,
-        tensor: &mut Tensor<S, f32, Cpu>,
+        tensor: &mut Tensor<S, f32, D>,
     ) -> Result<()> {
         let own = self.values.next().ok_or_else(|| {
             Error::shape(

@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
-use crate::model::Classifier;
-use crate::{parallel, seed};
+use crate::model::{Backbone, Classifier};
+use crate::seed;
 use average::Average;
 use optimiser::{gradients_of, Optimiser};
 use penalty::Penalty;
@@ -71,11 +71,11 @@ pub struct Epoch {
 }
 
 /// Watches a run; see [`train`].
-pub trait Observer {
+pub trait Observer<D: Backbone<f32>> {
     /// After every optimiser step, with its loss.
     fn step(&mut self, step: usize, steps: usize, loss: f64);
     /// After every epoch, with all epochs so far and the network that was evaluated.
-    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, Cpu>);
+    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, D>);
     /// Whether to stop in good order after this step.
     fn wants_to_stop(&self) -> bool {
         false
@@ -92,13 +92,13 @@ pub trait Observer {
 /// # Errors
 /// [`Error::Diverged`] if the loss stops being a number, [`Error::Interrupted`] if the observer wants it,
 /// [`Error::File`] if `state_file` belongs to another run, [`Error::Io`], [`Error::Device`].
-pub fn train(
-    network: &mut Classifier<f32, Cpu>,
+pub fn train<D: Backbone<f32>>(
+    network: &mut Classifier<f32, D>,
     images: &Images,
     held_out: &Images,
     recipe: &Recipe,
     run: &Run<'_>,
-    observer: &mut impl Observer,
+    observer: &mut impl Observer<D>,
 ) -> Result<Vec<Epoch>> {
     recipe.check()?;
     check_fit(network, images)?;
@@ -137,7 +137,9 @@ pub fn train(
                 clip(&mut gradients, longest);
             }
             let rate = recipe.learning_rate_at(epoch, index, per_epoch);
-            parallel::within(run.threads, || optimiser.step(network, &gradients, rate))??;
+            D::within(run.threads, network, |network| {
+                optimiser.step(network, &gradients, rate)
+            })??;
             if let Some(average) = &mut average {
                 average.follow(network)?;
             }
@@ -199,8 +201,8 @@ fn clip(gradients: &mut [Vec<f32>], longest: f64) {
 }
 
 /// Mean loss of a batch and its gradient by parameter.
-fn batch_gradients(
-    network: &Classifier<f32, Cpu>,
+fn batch_gradients<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     images: &Images,
     batch: &[usize],
     recipe: &Recipe,
@@ -208,12 +210,12 @@ fn batch_gradients(
     run: &Run<'_>,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
     let labels: Vec<usize> = batch.iter().map(|&image| images.labels[image]).collect();
+    let size = network.config().image_size;
     gradients(network, &labels, recipe.objective(), run.threads, |piece| {
         // Decoding and changing pictures is shared out as the kernels are: no core waits.
         let inputs = batch[piece].par_iter().map(|&image| {
             let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
             let picture = images.picture(image)?;
-            let size = network.config().image_size;
             let changed = recipe.augmentation.apply(&picture, size, &mut rng);
             let mut input = Vec::new();
             images.normalise_into(&changed, &mut input);
@@ -248,14 +250,20 @@ impl Recipe {
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Argument`] if it has no such layer as the
 /// penalty names, [`Error::Device`].
-pub fn gradients(
-    network: &Classifier<f32, Cpu>,
+pub fn gradients<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     labels: &[usize],
     objective: Objective,
     threads: usize,
     input: impl Fn(std::ops::Range<usize>) -> Result<Vec<f32>> + Sync,
 ) -> Result<(f64, Vec<Vec<f32>>)> {
-    let shards = labels.len().div_ceil(SHARD);
+    // A device that takes one piece at a time gets the whole batch.
+    let size = if D::is_shared() {
+        SHARD
+    } else {
+        labels.len().max(1)
+    };
+    let shards = labels.len().div_ceil(size);
     // The tokens of the penalty with their bases, which are the same for every shard.
     let penalty = match objective.penalty {
         None => None,
@@ -275,8 +283,8 @@ pub fn gradients(
     };
     let penalty = penalty.as_ref().map(|(p, bases)| (p, bases.view()));
     let smoothing = objective.smoothing;
-    let shard = |index: usize| {
-        let range = index * SHARD..((index + 1) * SHARD).min(labels.len());
+    let shard = |network: &Classifier<f32, D>, index: usize| {
+        let range = index * size..((index + 1) * size).min(labels.len());
         let weight = range.len() as f64 / labels.len() as f64;
         let labels = &labels[range.clone()];
         shard_gradients(network, &input(range)?, labels, smoothing, penalty, weight)
@@ -296,22 +304,25 @@ pub fn gradients(
     // Small shards side by side; large ones one after the other, each shared out by its kernels,
     // so that no more than one is in memory. The sums are the same either way.
     let config = network.config();
-    let side_by_side = shards >= threads && config.tokens() * config.d * SHARD <= SMALL_SHARD;
+    let side_by_side =
+        D::is_shared() && shards >= threads && config.tokens() * config.d * SHARD <= SMALL_SHARD;
     if side_by_side {
-        parallel::map(shards, threads, shard)?
+        D::run_pieces(network, shards, threads, shard, Ok)?
             .into_iter()
             .for_each(add);
     } else {
         for index in 0..shards {
-            add(parallel::within(threads, || shard(index))??);
+            add(D::within(threads, &mut network.clone(), |network| {
+                shard(network, index)
+            })??);
         }
     }
     Ok(sum.unwrap_or_default())
 }
 
 /// `weight` times the mean smoothed cross-entropy of a shard, and its gradient by parameter.
-fn shard_gradients(
-    network: &Classifier<f32, Cpu>,
+fn shard_gradients<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     input: &[f32],
     labels: &[usize],
     smoothing: f64,
@@ -352,8 +363,8 @@ fn shard_gradients(
 ///
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
-pub fn evaluate(
-    network: &Classifier<f32, Cpu>,
+pub fn evaluate<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     images: &Images,
     threads: usize,
     done: impl Fn() + Sync,
@@ -361,13 +372,20 @@ pub fn evaluate(
     check_fit(network, images)?;
     let classes = network.config().classes;
     let pieces = images.len().div_ceil(EVALUATION_PIECE);
-    let parts = parallel::map(pieces, threads, |piece| {
+    let range = |piece: usize| {
         let start = piece * EVALUATION_PIECE;
-        let end = (start + EVALUATION_PIECE).min(images.len());
-        let input = images.normalised(start..end, network.config().image_size)?;
-        let logits = network.forward(&input)?;
+        start..(start + EVALUATION_PIECE).min(images.len())
+    };
+    let forward = |network: &Classifier<f32, D>, piece: usize| {
+        let input = images.normalised(range(piece), network.config().image_size)?;
+        Ok((piece, network.forward(&input)?))
+    };
+    let parts = D::run_pieces(network, pieces, threads, forward, |(piece, logits)| {
         let (mut loss, mut correct, mut among) = (0.0, 0, 0);
-        for (row, &label) in logits.chunks_exact(classes).zip(&images.labels[start..end]) {
+        for (row, &label) in logits
+            .chunks_exact(classes)
+            .zip(&images.labels[range(piece)])
+        {
             let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
             let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
@@ -391,7 +409,7 @@ pub fn evaluate(
 ///
 /// # Errors
 /// [`Error::Shape`] naming both.
-pub fn check_fit(network: &Classifier<f32, Cpu>, images: &Images) -> Result<()> {
+pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images) -> Result<()> {
     let config = network.config();
     if images.shape[0] != config.channels {
         return Err(Error::shape(

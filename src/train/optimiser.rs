@@ -8,7 +8,7 @@ use super::recipe::Decay;
 use crate::error::{Error, Result};
 use crate::fused;
 use crate::model::parameters::{Parameter, Visitor};
-use crate::model::Classifier;
+use crate::model::{Backbone, Classifier};
 
 /// The rule of the updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
@@ -65,9 +65,9 @@ impl Optimiser {
     ///
     /// # Errors
     /// [`Error::Shape`] if the gradients or the state are those of another network.
-    pub fn step(
+    pub fn step<D: Backbone<f32>>(
         &mut self,
-        network: &mut Classifier<f32, Cpu>,
+        network: &mut Classifier<f32, D>,
         gradients: &[Vec<f32>],
         learning_rate: f64,
     ) -> Result<()> {
@@ -104,11 +104,11 @@ struct Update<'a> {
     index: usize,
 }
 
-impl Visitor<f32, Cpu> for Update<'_> {
+impl<D: Device<f32>> Visitor<f32, D> for Update<'_> {
     fn visit<S: Shape>(
         &mut self,
         parameter: &Parameter,
-        tensor: &mut Tensor<S, f32, Cpu>,
+        tensor: &mut Tensor<S, f32, D>,
     ) -> Result<()> {
         let index = self.index;
         self.index += 1;
@@ -172,9 +172,9 @@ fn unfit(parameter: &Parameter, wanted: usize, found: usize) -> Error {
 ///
 /// # Errors
 /// [`Error::Device`].
-pub fn gradients_of(
-    network: &Classifier<f32, Cpu>,
-    gradients: Gradients<f32, Cpu>,
+pub fn gradients_of<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
+    gradients: Gradients<f32, D>,
 ) -> Result<Vec<Vec<f32>>> {
     let mut take = Take {
         from: gradients,
@@ -184,16 +184,16 @@ pub fn gradients_of(
     Ok(take.to)
 }
 
-/// Moves every gradient out, without a copy.
-struct Take {
-    from: Gradients<f32, Cpu>,
+/// Takes every gradient out.
+struct Take<D: Backbone<f32>> {
+    from: Gradients<f32, D>,
     to: Vec<Vec<f32>>,
 }
 
-impl Visitor<f32, Cpu> for Take {
-    fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, Cpu>) -> Result<()> {
-        let slot = self.from.get_or_alloc_mut(tensor).map_err(Error::device)?;
-        self.to.push(std::mem::take(&mut **slot));
+impl<D: Backbone<f32>> Visitor<f32, D> for Take<D> {
+    fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, D>) -> Result<()> {
+        let gradient = D::take_gradient(&mut self.from, tensor);
+        self.to.push(gradient.map_err(Error::device)?);
         Ok(())
     }
 }

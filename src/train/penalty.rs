@@ -1,13 +1,12 @@
 //! The sparse rate reduction of one layer's tokens as a term of the objective (C-CRIT-05; arXiv 2411.17182).
 
-use dfdx::prelude::{CpuError, HasShape, Tape};
-use dfdx::tensor::Cpu;
+use dfdx::prelude::{HasShape, Tape};
 use ndarray::{Array2, ArrayView2, ArrayView3};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{coding_rate_gradient, subspace_rate_gradient};
-use crate::model::backbone::try_add_derivative;
+use crate::model::backbone::Backbone;
 use crate::model::layers::Tokens;
 
 /// What of the tokens is penalised, per token.
@@ -71,12 +70,12 @@ impl Penalty {
     ///
     /// # Errors
     /// As [`Penalty::gradient`], and [`Error::Device`].
-    pub(super) fn put_on<T: Tape<f32, Cpu>>(
+    pub(super) fn put_on<D: Backbone<f32>, T: Tape<f32, D>>(
         &self,
-        z: Tokens<f32, Cpu, T>,
+        z: Tokens<f32, D, T>,
         bases: ArrayView3<'_, f64>,
         share: f64,
-    ) -> Result<Tokens<f32, Cpu, T>> {
+    ) -> Result<Tokens<f32, D, T>> {
         let (_, n, d) = *z.shape();
         let mut derivative = Vec::with_capacity(z.shape().0 * n * d);
         for image in z.as_vec().chunks_exact(n * d) {
@@ -86,7 +85,7 @@ impl Penalty {
             let factor = self.weight * share;
             derivative.extend(gradient.t().iter().map(|&g| (factor * g) as f32));
         }
-        try_add_derivative(z, derivative).map_err(|e: CpuError| Error::device(e))
+        D::add_derivative(z, derivative)
     }
 }
 
@@ -98,6 +97,7 @@ mod tests {
     use crate::model::probe::{Recorder, Site};
     use crate::model::{Classifier, Config};
     use crate::train::{gradients, Objective};
+    use dfdx::prelude::Cpu;
 
     const TERMS: [Term; 3] = [Term::SparseRateReduction, Term::SubspaceRate, Term::Energy];
 

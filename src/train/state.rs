@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use dfdx::prelude::Cpu;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +14,7 @@ use super::{Epoch, Recipe};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::Classifier;
+use crate::model::{Backbone, Classifier};
 
 const METADATA_KEY: &str = "whitebox.state";
 const REMEDY: &str = "delete the state file to start again";
@@ -40,8 +39,8 @@ struct Header {
 }
 
 /// A value that is equal for equal runs: network and its start, data, recipe and seed.
-pub(super) fn identity(
-    network: &Classifier<f32, Cpu>,
+pub(super) fn identity<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
     images: &Images,
     held_out: &Images,
     recipe: &Recipe,
@@ -93,9 +92,9 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     /// Takes up the state, if there is one, and returns how far it had come.
-    pub(super) fn restore(
+    pub(super) fn restore<D: Backbone<f32>>(
         &self,
-        network: &mut Classifier<f32, Cpu>,
+        network: &mut Classifier<f32, D>,
         optimiser: &mut Optimiser,
         average: Option<&mut Average>,
     ) -> Result<Progress> {
@@ -160,9 +159,9 @@ impl State<'_> {
     }
 
     /// Writes the state atomically, if there is a place for it.
-    pub(super) fn save(
+    pub(super) fn save<D: Backbone<f32>>(
         &self,
-        network: &Classifier<f32, Cpu>,
+        network: &Classifier<f32, D>,
         optimiser: &Optimiser,
         average: Option<&Average>,
         progress: &Progress,

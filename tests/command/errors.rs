@@ -232,3 +232,20 @@ fn a_full_disk_leaves_no_half_written_checkpoint() {
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name == "net.safetensors.csv"));
 }
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_gpu_that_this_program_was_not_built_for_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    let words = ["--device", "--features cuda"];
+    crate::fail(tiny_training(&out).args(["--device", "cuda"]), 2, &words);
+    assert!(!out.exists());
+    let mut layers = crate::exp_layerwise();
+    layers
+        .args(["--quick", "--data", "procedural", "--preset", "demo"])
+        .args(["--device", "cuda", "--out"])
+        .arg(folder.path());
+    crate::fail(&mut layers, 2, &words);
+    assert!(!folder.path().join("result.json").exists());
+}
