@@ -79,13 +79,13 @@ pub fn pipeline<A: Send, T: Send>(
         .map_err(Error::device)?;
     let results: Vec<Mutex<Option<Result<T>>>> = (0..pieces).map(|_| Mutex::new(None)).collect();
     let done = AtomicUsize::new(0);
-    let (results, finished, then) = (&results, &done, &then);
+    let (finished, then) = (&done, &then);
     let outcome = pool.in_place_scope(|scope| {
-        for piece in 0..pieces {
+        for (piece, slot) in results.iter().enumerate() {
             let made = first(piece)?;
             scope.spawn(move |_| {
                 let result = then(made);
-                if let Ok(mut slot) = results[piece].lock() {
+                if let Ok(mut slot) = slot.lock() {
                     *slot = Some(result);
                 }
                 finished.fetch_add(1, Ordering::Relaxed);
@@ -98,9 +98,10 @@ pub fn pipeline<A: Send, T: Send>(
         Ok(())
     });
     outcome?;
-    let taken = results.iter();
-    let taken = taken.filter_map(|slot| slot.lock().ok().and_then(|mut slot| slot.take()));
-    taken.collect()
+    let finished = results
+        .into_iter()
+        .filter_map(|slot| slot.into_inner().ok().flatten());
+    finished.collect()
 }
 
 /// Runs `work` on a thread of a rayon pool of `threads` threads, for work that shares itself out:

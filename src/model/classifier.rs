@@ -17,7 +17,6 @@ use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
 use super::Real;
 use crate::error::{Error, Result};
-use crate::parallel;
 
 /// Logits of a batch, shape (b, classes).
 pub type Logits<E, D, T = NoneTape> = Tensor<(usize, usize), E, D, T>;
@@ -141,10 +140,10 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     ///
     /// # Errors
     /// As there.
-    pub fn forward_on(&self, images: &[E], threads: usize) -> Result<Vec<E>>
-    where
-        Self: Sync,
-    {
+    pub fn forward_on(&self, images: &[E], threads: usize) -> Result<Vec<E>> {
+        if !D::is_shared() {
+            return self.forward(images);
+        }
         let [height, width] = self.config.image_size;
         let image = self.config.channels * height * width;
         // Whole rounds of one image per thread; what is left over is shared out inside the kernels.
@@ -152,10 +151,11 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         let rounds = count - count % threads.max(1);
         let (whole, rest) = images.split_at(rounds * image);
         let pieces: Vec<&[E]> = whole.chunks(image).collect();
-        let mut logits =
-            parallel::map(pieces.len(), threads, |piece| self.forward(pieces[piece]))?.concat();
+        let forward = |network: &Self, piece: usize| network.forward(pieces[piece]);
+        let mut logits = D::run_pieces(self, pieces.len(), threads, forward, Ok)?.concat();
         if !rest.is_empty() || rounds == 0 {
-            logits.extend(parallel::within(threads, || self.forward(rest))??);
+            let rest = D::within(threads, &mut self.clone(), |network| network.forward(rest));
+            logits.extend(rest??);
         }
         Ok(logits)
     }

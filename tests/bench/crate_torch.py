@@ -93,15 +93,21 @@ class Subject:
     def __init__(self, request):
         torch.manual_seed(0)
         c = request["network"]
-        self.model = Crate(c)
+        self.device = request.get("device", "cpu")
+        self.model = Crate(c).to(self.device)
         batch = request["batch"]
-        self.x = torch.randn(batch, c["channels"], c["image"], c["image"])
-        self.y = torch.randint(0, c["classes"], (batch,))
+        self.x = torch.randn(batch, c["channels"], c["image"], c["image"]).to(self.device)
+        self.y = torch.randint(0, c["classes"], (batch,)).to(self.device)
         self.work = request["work"]
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         self.run = torch.compile(self.model) if request.get("compile") else self.model
 
     def once(self):
+        self.work_once()
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def work_once(self):
         if self.work == "forward":
             with torch.no_grad():
                 self.run(self.x)

@@ -104,7 +104,8 @@ fn blocks(c: &mut Criterion) {
 
 fn step(c: &mut Criterion) {
     let config = Config::preset("crate-tiny").expect("a preset");
-    let mut network = Classifier::new(config, 0, &Default::default()).expect("memory for it");
+    let mut network =
+        Classifier::new(config, 0, &dfdx::prelude::Cpu::default()).expect("memory for it");
     let mut optimiser = Optimiser::new(Method::AdamW, 0.1, Decay::All);
     let threads = parallel::default_threads();
     let image = 3 * 224 * 224;

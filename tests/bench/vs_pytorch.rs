@@ -5,23 +5,24 @@
 //! machine hits both. Each is a process of its own, so that the peak memory is its own too.
 //!
 //! **Run**: `cargo run --release --bin bench_vs_pytorch -- --python PYTHON`, with a Python that has
-//! torch; without one only this program is timed. About ten minutes on two cores.
+//! torch; without one only this program is timed. About ten minutes on two cores. With `--device cuda`, and
+//! a program built with `--features cuda`, both run on the first GPU.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use whitebox::exact::official_rate;
 use whitebox::harness::console::{self, ExperimentArguments};
+use whitebox::harness::device::{DeviceArguments, DeviceName, OnDevice};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::model::{Classifier, Config};
+use whitebox::model::{Backbone, Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
@@ -41,6 +42,8 @@ struct Arguments {
     /// Also time torch.compile.
     #[arg(long)]
     compile: bool,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// Only rows whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
@@ -62,6 +65,17 @@ struct Network {
 }
 
 impl Network {
+    /// The small network of the experiments.
+    const SMALL: Self = Self {
+        d: 128,
+        depth: 6,
+        heads: 4,
+        image: 28,
+        patch: 4,
+        channels: 1,
+        classes: 10,
+    };
+
     fn preset(name: &str) -> Result<Self> {
         let c = Config::preset(name)?;
         Ok(Self {
@@ -94,6 +108,8 @@ struct Request {
     network: Network,
     batch: usize,
     threads: usize,
+    /// As PyTorch calls it.
+    device: String,
     #[serde(default)]
     compile: bool,
     /// For the rates.
@@ -105,6 +121,25 @@ struct Request {
     p: usize,
     #[serde(default)]
     layers: usize,
+}
+
+impl Request {
+    /// To load a network.
+    fn of(work: &str, network: Network, batch: usize, threads: usize) -> Self {
+        Self {
+            r#do: "load".into(),
+            work: work.into(),
+            network,
+            batch,
+            threads,
+            device: "cpu".into(),
+            compile: false,
+            tokens: 0,
+            heads: 0,
+            p: 0,
+            layers: 0,
+        }
+    }
 }
 
 /// A worker's answer.
@@ -152,7 +187,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     console::run(|| {
         if arguments.worker {
-            worker()
+            arguments.device.device.run(Serve)
         } else {
             compare(&arguments)
         }
@@ -162,27 +197,8 @@ fn main() -> ExitCode {
 /// What is timed: name, work, request.
 fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
     let tiny = Network::preset("crate-tiny")?;
-    let small28 = Network {
-        d: 128,
-        depth: 6,
-        heads: 4,
-        image: 28,
-        patch: 4,
-        channels: 1,
-        classes: 10,
-    };
-    let request = |work: &str, network, batch| Request {
-        r#do: "load".into(),
-        work: work.into(),
-        network,
-        batch,
-        threads,
-        compile: false,
-        tokens: 0,
-        heads: 0,
-        p: 0,
-        layers: 0,
-    };
+    let small28 = Network::SMALL;
+    let request = |work: &str, network, batch| Request::of(work, network, batch, threads);
     let mut cases = Vec::new();
     let sizes = [
         ("CRATE-Tiny 224 px", tiny, vec![8, 1]),
@@ -236,6 +252,28 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
     Ok(cases)
 }
 
+/// Batches as people train them on a GPU.
+fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
+    let mut cases = Vec::new();
+    for (name, network, batches) in [
+        (
+            "CRATE-Tiny 224 px",
+            Network::preset("crate-tiny")?,
+            vec![32, 256],
+        ),
+        ("small net 28 px", Network::SMALL, vec![128, 1024]),
+    ] {
+        for batch in batches {
+            for work in ["forward", "train"] {
+                let mut request = Request::of(work, network, batch, threads);
+                request.device = "cuda".into();
+                cases.push((name.to_owned(), request));
+            }
+        }
+    }
+    Ok(cases)
+}
+
 fn compare(arguments: &Arguments) -> Result<()> {
     let run = Run::begin("speed", &arguments.experiment, None)?;
     let repeats = arguments.experiment.count(1, arguments.repeats) as u32;
@@ -256,7 +294,13 @@ fn compare(arguments: &Arguments) -> Result<()> {
         "MiB",
         "PyTorch"
     );
-    for (name, request) in cases(run.threads)? {
+    let cuda = arguments.device.device == DeviceName::Cuda;
+    let cases = if cuda {
+        cases_for_a_gpu(run.threads)?
+    } else {
+        cases(run.threads)?
+    };
+    for (name, request) in cases {
         if !name.contains(&arguments.only) {
             continue;
         }
@@ -268,7 +312,12 @@ fn compare(arguments: &Arguments) -> Result<()> {
                 "run it from a file",
             )
         })?;
-        let mut own = Worker::start(Command::new(own).arg("--worker"))?;
+        let mut command = Command::new(own);
+        command.arg("--worker");
+        if cuda {
+            command.args(["--device", "cuda"]);
+        }
+        let mut own = Worker::start(&mut command)?;
         let fail = |answer: &Answer| answer.error.clone();
         let loaded = own.ask(&request)?;
         if let Some(message) = fail(&loaded) {
@@ -479,9 +528,9 @@ impl Drop for Worker {
 }
 
 /// What a worker of this side has loaded.
-enum Subject {
+enum Subject<D: Backbone<f32>> {
     Network {
-        network: Box<Classifier<f32, Cpu>>,
+        network: Box<Classifier<f32, D>>,
         optimiser: Optimiser,
         input: Vec<f32>,
         labels: Vec<usize>,
@@ -496,8 +545,8 @@ enum Subject {
     },
 }
 
-impl Subject {
-    fn load(request: &Request) -> Result<Self> {
+impl<D: Backbone<f32>> Subject<D> {
+    fn load(request: &Request, device: &D) -> Result<Self> {
         let mut rng = seed::stream(0, "bench");
         if request.work == "rates" {
             let count = request.layers * request.batch;
@@ -513,7 +562,7 @@ impl Subject {
         let n = request.network;
         let image = n.channels * n.image * n.image;
         Ok(Self::Network {
-            network: Box::new(Classifier::new(n.config()?, 0, &Cpu::default())?),
+            network: Box::new(Classifier::new(n.config()?, 0, device)?),
             optimiser: Optimiser::new(Method::AdamW, 0.01, Decay::All),
             input: (0..request.batch * image)
                 .map(|_| rng.sample(StandardNormal))
@@ -546,7 +595,9 @@ impl Subject {
                     train::gradients(network, labels, OBJECTIVE, *threads, |range| {
                         Ok(input[range.start * image..range.end * image].to_vec())
                     })?;
-                parallel::within(*threads, || optimiser.step(network, &gradients, 1e-4))?
+                D::within(*threads, network, |network| {
+                    optimiser.step(network, &gradients, 1e-4)
+                })?
             }
             Self::Rates {
                 projections,
@@ -563,14 +614,25 @@ impl Subject {
     }
 }
 
-fn worker() -> Result<()> {
+/// Answers requests on the standard input.
+struct Serve;
+
+impl OnDevice for Serve {
+    type Output = ();
+
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<()> {
+        serve(device)
+    }
+}
+
+fn serve<D: Backbone<f32>>(device: &D) -> Result<()> {
     let mut subject = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(Error::device)?;
         let request: Request = serde_json::from_str(&line).map_err(Error::device)?;
         let mut answer = Answer::default();
         if request.r#do == "load" {
-            let mut loaded = Subject::load(&request)?;
+            let mut loaded = Subject::load(&request, device)?;
             loaded.once()?;
             loaded.once()?;
             subject = Some(loaded);
