@@ -55,8 +55,8 @@ impl EventFile {
     /// # Errors
     /// [`Error::File`] naming the folder.
     pub fn create(folder: &Path) -> Result<Self> {
-        // The crate takes what follows the last slash for the beginning of the file's name.
-        let prefix = format!("{}/", folder.display());
+        // What follows the last slash begins the file's name; TensorBoard looks for `tfevents` in it.
+        let prefix = format!("{}/events", folder.display());
         let writer = Writer::from_prefix(prefix, "", Default::default())
             .map_err(|e| unwritable(folder, &e))?;
         Ok(Self {
