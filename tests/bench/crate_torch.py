@@ -117,6 +117,15 @@ class Subject:
         self.optimiser.step()
 
 
+class Product:
+    def __init__(self, request):
+        torch.manual_seed(0)
+        self.matrix = torch.randn(request["tokens"], request["tokens"]).to(request["device"])
+
+    def once(self):
+        return (self.matrix @ self.matrix).mean().item()
+
+
 class Rates:
     def __init__(self, request):
         torch.manual_seed(0)
@@ -142,7 +151,7 @@ def main():
         try:
             if request["do"] == "load":
                 torch.set_num_threads(request["threads"])
-                subject = Rates(request) if request["work"] == "rates" else Subject(request)
+                subject = {"rates": Rates, "product": Product}.get(request["work"], Subject)(request)
                 subject.once()
                 subject.once()
             else:

@@ -6,13 +6,15 @@
 //!
 //! **Run**: `cargo run --release --bin bench_vs_pytorch -- --python PYTHON`, with a Python that has
 //! torch; without one only this program is timed. About ten minutes on two cores. With `--device cuda`, and
-//! a program built with `--features cuda`, both run on the first GPU.
+//! a program built with `--features cuda`, both run on the first GPU, and every row is also held against the
+//! speed of one large matrix product there.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use clap::Parser;
+use dfdx::prelude::{MeanTo, Tensor, TryMatMul};
 use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
@@ -89,6 +91,18 @@ impl Network {
         })
     }
 
+    /// Products and sums of the matrix products that one picture needs in a forward pass.
+    ///
+    /// A token costs 4 d^2 in a layer (U^T Z, the way back, and D twice), and 2 n d in the attention.
+    fn flops(self) -> f64 {
+        let side = self.image / self.patch;
+        let patches = side * side;
+        let (n, d) = (patches + 1, self.d);
+        let layers = self.depth * n * (4 * d * d + 2 * n * d);
+        let embedding = patches * self.channels * self.patch * self.patch * d;
+        2.0 * (layers + embedding + d * self.classes) as f64
+    }
+
     fn config(self) -> Result<Config> {
         let config = Config::preset("crate-tiny")?;
         let mut config = config
@@ -112,7 +126,7 @@ struct Request {
     device: String,
     #[serde(default)]
     compile: bool,
-    /// For the rates.
+    /// For the rates; rows of the matrices of a product.
     #[serde(default)]
     tokens: usize,
     #[serde(default)]
@@ -138,6 +152,16 @@ impl Request {
             heads: 0,
             p: 0,
             layers: 0,
+        }
+    }
+
+    /// Products and sums of the matrix products of one run; a training step takes three times a forward pass.
+    fn flops(&self) -> f64 {
+        match self.work.as_str() {
+            "product" => 2.0 * (self.tokens as f64).powi(3),
+            "train" => 3.0 * self.batch as f64 * self.network.flops(),
+            "forward" => self.batch as f64 * self.network.flops(),
+            _ => f64::NAN,
         }
     }
 }
@@ -167,6 +191,8 @@ struct Row {
     ratio_compiled: Option<f64>,
     peak_mib: f64,
     torch_peak_mib: Option<f64>,
+    /// Products and sums of the matrix products in a second over those of one large product, where that was timed.
+    of_product: Option<f64>,
 }
 
 /// Cross-entropy with the official label smoothing.
@@ -174,6 +200,8 @@ const OBJECTIVE: train::Objective = train::Objective {
     smoothing: 0.1,
     penalty: None,
 };
+/// Rows of the square matrices whose product is the ceiling.
+const PRODUCT: usize = 8192;
 /// The end of the names of the cases that use a single thread.
 const ONE_THREAD: &str = ", one thread";
 
@@ -254,7 +282,13 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
 
 /// Batches as people train them on a GPU.
 fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
-    let mut cases = Vec::new();
+    let device = |mut request: Request| {
+        request.device = "cuda".into();
+        request
+    };
+    let mut product = Request::of("product", Network::SMALL, 1, threads);
+    product.tokens = PRODUCT;
+    let mut cases = vec![(format!("matrices of {PRODUCT} rows"), device(product))];
     for (name, network, batches) in [
         (
             "CRATE-Tiny 224 px",
@@ -265,9 +299,8 @@ fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
     ] {
         for batch in batches {
             for work in ["forward", "train"] {
-                let mut request = Request::of(work, network, batch, threads);
-                request.device = "cuda".into();
-                cases.push((name.to_owned(), request));
+                let request = Request::of(work, network, batch, threads);
+                cases.push((name.to_owned(), device(request)));
             }
         }
     }
@@ -275,13 +308,16 @@ fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {
-    let run = Run::begin("speed", &arguments.experiment, None)?;
+    let cuda = arguments.device.device == DeviceName::Cuda;
+    let name = if cuda { "speed_cuda" } else { "speed" };
+    let run = Run::begin(name, &arguments.experiment, None)?;
     let repeats = arguments.experiment.count(1, arguments.repeats) as u32;
     let mut rows = Vec::new();
     let mut version = None;
     let mut apology = None;
+    let mut ceiling = None;
     println!(
-        "{:<52} {:>7} {:>5} {:>7} | {:>9} {:>9} {:>6} | {:>9} {:>6} | {:>8} {:>8}",
+        "{:<52} {:>7} {:>5} {:>7} | {:>9} {:>9} {:>6} | {:>9} {:>6} | {:>8} {:>8} | {:>7}",
         "",
         "work",
         "batch",
@@ -292,9 +328,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
         "compiled",
         "ratio",
         "MiB",
-        "PyTorch"
+        "PyTorch",
+        "product"
     );
-    let cuda = arguments.device.device == DeviceName::Cuda;
     let cases = if cuda {
         cases_for_a_gpu(run.threads)?
     } else {
@@ -377,7 +413,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
                 times.iter().zip(&seconds).map(|(torch, own)| torch / own),
             ))
         };
-        let row = Row {
+        let mut row = Row {
             name,
             work: request.work.clone(),
             batch: request.batch,
@@ -389,12 +425,18 @@ fn compare(arguments: &Arguments) -> Result<()> {
             ratio_compiled: ratio(true),
             peak_mib: peak as f64 / 1024.0,
             torch_peak_mib: side(false).map(|s| s.3 as f64 / 1024.0),
+            of_product: None,
         };
+        let flops = request.flops() / row.seconds;
+        if request.work == "product" {
+            ceiling = Some(flops);
+        }
+        row.of_product = ceiling.map(|ceiling| flops / ceiling);
         let shown = |value: Option<f64>, decimals: usize| {
             value.map_or("-".into(), |v| format!("{v:.decimals$}"))
         };
         println!(
-            "{:<52} {:>7} {:>5} {:>7} | {:>9.4} {:>9} {:>6} | {:>9} {:>6} | {:>8.0} {:>8}",
+            "{:<52} {:>7} {:>5} {:>7} | {:>9.4} {:>9} {:>6} | {:>9} {:>6} | {:>8.0} {:>8} | {:>7}",
             row.name,
             row.work,
             row.batch,
@@ -406,6 +448,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
             shown(row.ratio_compiled, 2),
             row.peak_mib,
             shown(row.torch_peak_mib, 0),
+            shown(row.of_product, 2),
         );
         rows.push(row);
     }
@@ -432,8 +475,8 @@ fn markdown(rows: &[Row], version: Option<&str>, repeats: u32) -> String {
     };
     let mut text = format!(
         "PyTorch {}, medians of {repeats} runs in turn.\n\n\
-         | | work | batch | threads | seconds | PyTorch, s | ratio | compiled, s | ratio | MiB | PyTorch, MiB |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+         | | work | batch | threads | seconds | PyTorch, s | ratio | compiled, s | ratio | MiB | PyTorch, MiB | of a product |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         version.unwrap_or("not found"),
     );
     for row in rows {
@@ -449,6 +492,7 @@ fn markdown(rows: &[Row], version: Option<&str>, repeats: u32) -> String {
             number(row.ratio_compiled, 2),
             format!("{:.0}", row.peak_mib),
             number(row.torch_peak_mib, 0),
+            number(row.of_product, 2),
         ];
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
@@ -537,6 +581,7 @@ enum Subject<D: Backbone<f32>> {
         train: bool,
         threads: usize,
     },
+    Product(Tensor<(usize, usize), f32, D>),
     Rates {
         /// (tokens, heads p) of every layer and image.
         projections: Vec<Array2<f32>>,
@@ -558,6 +603,11 @@ impl<D: Backbone<f32>> Subject<D> {
                 heads: request.heads,
                 threads: request.threads,
             });
+        }
+        if request.work == "product" {
+            let shape = (request.tokens, request.tokens);
+            let matrix = device.try_sample_like(&shape, StandardNormal);
+            return Ok(Self::Product(matrix.map_err(Error::device)?));
         }
         let n = request.network;
         let image = n.channels * n.image * n.image;
@@ -598,6 +648,12 @@ impl<D: Backbone<f32>> Subject<D> {
                 D::within(*threads, network, |network| {
                     optimiser.step(network, &gradients, 1e-4)
                 })?
+            }
+            Self::Product(matrix) => {
+                let product = matrix.clone().matmul(matrix.clone());
+                // One number of it: reading waits for the device.
+                std::hint::black_box(product.mean::<(), _>().as_vec());
+                Ok(())
             }
             Self::Rates {
                 projections,
