@@ -308,6 +308,7 @@ fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
 }
 
 fn compare(arguments: &Arguments) -> Result<()> {
+    arguments.device.device.run(IsThere)?;
     let cuda = arguments.device.device == DeviceName::Cuda;
     let name = if cuda { "speed_cuda" } else { "speed" };
     let run = Run::begin(name, &arguments.experiment, None)?;
@@ -667,6 +668,17 @@ impl<D: Backbone<f32>> Subject<D> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Nothing but the device: its absence shall be said before anything is timed.
+struct IsThere;
+
+impl OnDevice for IsThere {
+    type Output = ();
+
+    fn run<D: Backbone<f32>>(self, _: &D) -> Result<()> {
+        Ok(())
     }
 }
 

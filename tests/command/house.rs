@@ -107,6 +107,57 @@ fn every_piece_of_code_that_the_book_shows_exists() {
     assert!(shown >= 4);
 }
 
+/// The program that a `cargo run` starts, as cargo built it for these tests.
+fn program(options: &[&str]) -> &'static str {
+    let named = options.iter().position(|&word| word == "--bin");
+    match named.map(|at| options[at + 1]) {
+        None => env!("CARGO_BIN_EXE_whitebox"),
+        Some("bench_vs_pytorch") => env!("CARGO_BIN_EXE_bench_vs_pytorch"),
+        Some("exp_blocks") => env!("CARGO_BIN_EXE_exp_blocks"),
+        Some("exp_classify") => env!("CARGO_BIN_EXE_exp_classify"),
+        Some("exp_denoise") => env!("CARGO_BIN_EXE_exp_denoise"),
+        Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
+        Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
+        Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),
+        Some("exp_optima") => env!("CARGO_BIN_EXE_exp_optima"),
+        Some("exp_srr_generalization") => env!("CARGO_BIN_EXE_exp_srr_generalization"),
+        Some("exp_subspaces") => env!("CARGO_BIN_EXE_exp_subspaces"),
+        Some("exp_training_dynamics") => env!("CARGO_BIN_EXE_exp_training_dynamics"),
+        Some("exp_transfer") => env!("CARGO_BIN_EXE_exp_transfer"),
+        Some("exp_tssa") => env!("CARGO_BIN_EXE_exp_tssa"),
+        Some(other) => panic!("no program {other}"),
+    }
+}
+
+/// The programs read their flags in order and stop at `--help`: what they do not know before it is an error.
+#[test]
+fn every_command_that_readme_book_and_experiments_show_is_understood() {
+    let mut pages = files(&root().join("book/src"), "md");
+    pages.push(root().join("README.md"));
+    pages.extend(files(&root().join("experiments"), "rs"));
+    let mut understood = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for command in text.split("cargo run ").skip(1) {
+            let command = command.split(['\n', '`']).next().unwrap();
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let (options, arguments) = match words.iter().position(|&word| word == "--") {
+                Some(at) => (&words[..at], &words[at + 1..]),
+                None => (&words[..], &[][..]),
+            };
+            // The book's own program is checked with it; the example of its walk-through is the reader's.
+            if options.contains(&"-p") || page.ends_with("adding.md") {
+                continue;
+            }
+            let mut run = std::process::Command::new(program(options));
+            let output = run.args(arguments).arg("--help").output().unwrap();
+            assert!(output.status.success(), "{}: {command}", page.display());
+            understood += 1;
+        }
+    }
+    assert!(understood > 20, "{understood}");
+}
+
 /// The number at the end of a catalogue id, "C-THY-05": 5.
 fn theory_number(id: &str) -> Option<usize> {
     let digits = id.strip_prefix("C-THY-")?.get(..2)?;
