@@ -40,6 +40,22 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Adds `bytes` to the end of a file, and flushes it to disk. Writers at the same time do not mix.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub fn append(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |e| Error::io("write", path, e, REMEDY);
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.sync_all().map_err(failed)
+}
+
 /// Fails early, before hours of work, if `folder` cannot be written.
 ///
 /// # Errors

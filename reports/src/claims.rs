@@ -197,7 +197,7 @@ fn count(frame: &DataFrame, standing: Standing) -> PolarsResult<usize> {
     Ok(frame.filter(&mask)?.height())
 }
 
-/// The line above the board: how many claims stand how.
+/// The line above the board: how many claims stand how, and which records were left out.
 ///
 /// # Errors
 /// Those of polars.
@@ -218,6 +218,10 @@ pub fn tally(store: &Store) -> PolarsResult<String> {
         );
     }
     text.push_str("</p>\n");
+    for refused in &store.refused {
+        let (name, why) = (html(&refused.name), html(&refused.why));
+        let _ = writeln!(text, "<p>The record of {name} is left out: {why}.</p>");
+    }
     Ok(text)
 }
 
@@ -421,12 +425,14 @@ pub fn verdicts(record: &Record) -> String {
     let _ = writeln!(
         text,
         "<p class=\"provenance\">Recorded by <code>{}</code>{} at {}, in {}, on {}. \
-         <a href=\"data/{}/result.json\">Every number</a>.</p>\n",
+         <a href=\"data/{}/result.json\">Every number</a>; \
+         <a href=\"data/{}/runs.jsonl\">every run</a>.</p>\n",
         html(&provenance.command.join(" ")),
         html(&data(record)),
         commit(&provenance.commit),
         duration(provenance.time.wall_seconds),
         html(&provenance.machine),
+        record.name,
         record.name
     );
     text

@@ -10,6 +10,8 @@
 //! | `{{theorems}}` | what tests settle |
 //! | `![text](../../reports/NAME.svg)` | a figure with its text and a link to its data |
 //! | `](../../reports/FILE)` | a link to the file's copy on the site |
+//!
+//! Of a record that the store refused only its absence is shown.
 
 use std::path::Path;
 
@@ -47,7 +49,7 @@ pub fn expand(page: &str, path: &Path, store: &Store, reports: &Path) -> Result<
         }
     }
     text.push_str(&page[done..]);
-    let text = figures(&text, &to_root, reports)?;
+    let text = figures(&text, &to_root, store, reports)?;
     formulas::render(&text)
 }
 
@@ -55,6 +57,14 @@ fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<S
     let refused = |wanted: String| Error::argument(words, wanted, "none", "correct the page");
     let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
     let rest = rest.split_whitespace().collect::<Vec<_>>().join(" ");
+    let record = match name {
+        "number" => rest.split(' ').next().map_or("", folder),
+        "measured" => rest.split(' ').next().unwrap_or(""),
+        _ => rest.as_str(),
+    };
+    if store.refused(record).is_some() {
+        return Ok(left_out(record));
+    }
     Ok(match name {
         "number" => table::answer(reports, &rest)?,
         "measured" => measured(&rest, store)?,
@@ -69,6 +79,16 @@ fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<S
         "theorems" => claims::theorems(),
         _ => return Err(refused("one of the directives".into())),
     })
+}
+
+/// What stands in the place of everything from a record that cannot be used.
+fn left_out(record: &str) -> String {
+    format!("(the record of {record} is left out: see the front page)")
+}
+
+/// The folder of a file below the reports, which is the name of its record.
+fn folder(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// The number that a verdict of a record rests on.
@@ -97,7 +117,7 @@ fn measured(rest: &str, store: &Store) -> Result<String> {
 }
 
 /// Figures and links to files of the reports, as they stand on the site.
-fn figures(page: &str, to_root: &str, reports: &Path) -> Result<String> {
+fn figures(page: &str, to_root: &str, store: &Store, reports: &Path) -> Result<String> {
     let mut text = String::with_capacity(page.len());
     let mut rest = page;
     while let Some(start) = rest.find("![") {
@@ -112,12 +132,16 @@ fn figures(page: &str, to_root: &str, reports: &Path) -> Result<String> {
             rest = &image[2..];
             continue;
         };
-        let file = reports.join(target);
+        let (file, folder) = (reports.join(target), folder(target));
+        if store.refused(folder).is_some() {
+            text.push_str(&left_out(folder));
+            rest = after;
+            continue;
+        }
         if !file.is_file() {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(Error::io("read", file, missing, "run the experiment"));
         }
-        let folder = target.rsplit_once('/').map_or("", |(folder, _)| folder);
         text.push_str(&format!(
             "<figure><img src=\"{to_root}data/{target}\" alt=\"{words}\" loading=\"lazy\">\
              <figcaption>{words}. <a href=\"{to_root}data/{folder}/result.json\">Data</a>\

@@ -69,8 +69,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let start = Instant::now();
     let store = Store::read(&reports)?;
-    for line in &store.refused {
-        eprintln!("left out: {line}");
+    for refused in &store.refused {
+        eprintln!("left out: {}", refused.why);
     }
     let out = arguments
         .out

@@ -88,7 +88,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         };
         let kept = path
             .extension()
-            .is_some_and(|e| ["json", "csv", "svg"].iter().any(|k| e == *k));
+            .is_some_and(|e| ["json", "jsonl", "csv", "svg"].iter().any(|k| e == *k));
         if path.is_dir() && name != "quick" && name != "src" && name != "tests" {
             copy(&path, &to.join(name))?;
         } else if kept {

@@ -1,10 +1,11 @@
 //! The records under `reports/`: what can be read is read, what cannot is named.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use whitebox::harness::record::SCHEMA;
-use whitebox::{Error, Result};
+use whitebox::{artefact, Error, Result};
 
 /// A `result.json` as the book uses it.
 #[derive(Debug, Clone, Deserialize)]
@@ -13,8 +14,8 @@ pub struct Record {
     pub schema: u32,
     /// Name of the experiment.
     pub experiment: String,
-    /// A trial is never shown.
-    pub quick: bool,
+    /// Its tables and figures, with their SHA-256.
+    pub files: BTreeMap<String, String>,
     /// Where it comes from.
     pub provenance: Provenance,
     /// Claims with their outcome.
@@ -107,13 +108,22 @@ pub struct Measurement {
     pub value: Option<f64>,
 }
 
+/// A record that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its folder below `reports`, as [`Record::name`].
+    pub name: String,
+    /// File, and what is wrong with it.
+    pub why: String,
+}
+
 /// All records that can be used, and a line about each that cannot.
 #[derive(Debug, Clone, Default)]
 pub struct Store {
     /// Sorted by name.
     pub records: Vec<Record>,
-    /// File, and why it was left out.
-    pub refused: Vec<String>,
+    /// Those that were left out.
+    pub refused: Vec<Refused>,
 }
 
 impl Store {
@@ -127,18 +137,24 @@ impl Store {
         find(folder, &mut files)?;
         files.sort();
         for path in files {
+            let own = path.parent().unwrap_or(folder);
+            let name = own.strip_prefix(folder).unwrap_or(own);
+            let name = name.to_string_lossy().replace('\\', "/");
             match read(&path) {
-                Ok(record) if record.quick => {}
-                Ok(mut record) => {
-                    let own = path.parent().unwrap_or(folder);
-                    let name = own.strip_prefix(folder).unwrap_or(own);
-                    record.name = name.to_string_lossy().replace('\\', "/");
+                Ok(None) => {}
+                Ok(Some(mut record)) => {
+                    record.name = name;
                     store.records.push(record);
                 }
-                Err(why) => store.refused.push(format!("{}: {why}", path.display())),
+                Err(why) => store.refused.push(Refused { name, why }),
             }
         }
         Ok(store)
+    }
+
+    /// Why the record called `name` was left out, if it was.
+    pub fn refused(&self, name: &str) -> Option<&Refused> {
+        self.refused.iter().find(|refused| refused.name == name)
     }
 
     /// The record called `name`, "layerwise/mnist".
@@ -160,19 +176,33 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> std::result::Result<Record, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+/// A record whose tables and figures are those that it was written with; none for a trial, of whatever age.
+fn read(path: &Path) -> std::result::Result<Option<Record>, String> {
+    let refused = |path: &Path, why: &dyn std::fmt::Display| {
+        format!("{}: {why}; run the experiment again", path.display())
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| refused(path, &e))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| refused(path, &e))?;
+    if value["quick"] == true {
+        return Ok(None);
+    }
     match value["schema"].as_u64() {
         Some(schema) if schema == u64::from(SCHEMA) => {}
         Some(schema) => {
-            return Err(format!(
-                "schema {schema}, this program reads {SCHEMA}; run the experiment again"
-            ))
+            let other = format!("schema {schema}, this program reads {SCHEMA}");
+            return Err(refused(path, &other));
         }
-        None => return Err("no schema; run the experiment again".into()),
+        None => return Err(refused(path, &"no schema")),
     }
-    serde_json::from_value(value).map_err(|e| e.to_string())
+    let record: Record = serde_json::from_value(value).map_err(|e| refused(path, &e))?;
+    for (name, recorded) in &record.files {
+        let path = path.with_file_name(name);
+        let bytes = std::fs::read(&path).map_err(|e| refused(&path, &e))?;
+        if artefact::sha256(&bytes) != *recorded {
+            return Err(refused(&path, &"not the file of the run on record"));
+        }
+    }
+    Ok(Some(record))
 }
 
 #[cfg(test)]
@@ -183,26 +213,34 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_and_left_out() {
         let folder = std::env::temp_dir().join(format!("whitebox-store-{}", std::process::id()));
-        let good = r#"{"schema": 1, "experiment": "a", "quick": false, "verdicts": [],
+        let good = r#"{"schema": 2, "experiment": "a", "quick": false, "verdicts": [], "files":
+            {"a.csv": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
             "provenance": {"commit": "c", "command": [], "seed": 0, "data": [], "machine": "m",
             "time": {"wall_seconds": 1.0}}}"#;
         let trial = good.replace("\"quick\": false", "\"quick\": true");
-        let old = good.replace("\"schema\": 1", "\"schema\": 0");
+        let old = good.replace("\"schema\": 2", "\"schema\": 0");
         for (name, text) in [
             ("good", good),
             ("trial", trial.as_str()),
             ("old", old.as_str()),
             ("cut", &good[..80]),
+            ("mixed", good),
+            ("torn", good),
         ] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
             std::fs::write(folder.join(name).join("result.json"), text).unwrap();
+            std::fs::write(folder.join(name).join("a.csv"), "a").unwrap();
         }
+        std::fs::write(folder.join("mixed/a.csv"), "b").unwrap();
+        std::fs::remove_file(folder.join("torn/a.csv")).unwrap();
         let store = Store::read(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(store.records.len(), 1);
         assert_eq!(store.records[0].name, "good");
-        assert_eq!(store.refused.len(), 2, "{:?}", store.refused);
-        assert!(store.refused[0].contains("cut"));
-        assert!(store.refused[1].contains("old") && store.refused[1].contains("schema 0"));
+        let names: Vec<&str> = store.refused.iter().map(|r| r.name.as_str()).collect();
+        assert_eq!(names, ["cut", "mixed", "old", "torn"]);
+        let why = |name: &str| store.refused(name).unwrap().why.clone();
+        assert!(why("old").contains("schema 0"));
+        assert!(why("mixed").contains("a.csv") && why("torn").contains("a.csv"));
     }
 }

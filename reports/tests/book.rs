@@ -55,6 +55,38 @@ fn the_front_page_shows_every_claim_once() {
     assert!(front.contains("data/layerwise/rate.svg"));
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_table_of_another_run_is_named_and_none_of_its_record_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let (damaged, out) = (folder.path().join("reports"), folder.path().join("html"));
+    copy(&reports(), &damaged);
+    let table = damaged.join("classify/means.csv");
+    let text = std::fs::read_to_string(&table).unwrap();
+    std::fs::write(&table, text.replacen('8', "9", 1)).unwrap();
+    let store = Store::read(&damaged).unwrap();
+    assert_eq!(store.refused.len(), 1);
+    site::build(&root().join("book"), &damaged, store, &out).unwrap();
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
+    assert!(read("index.html").contains("means.csv"));
+    let page = read("classify.html");
+    assert!(page.contains("the record of classify is left out"));
+    assert!(!page.contains("data/classify/accuracy.svg"));
+    assert!(read("layerwise.html").contains("data/layerwise/rate.svg"));
+}
+
 #[test]
 fn every_claim_has_a_page_and_a_verdict_or_a_reason() {
     let store = store();

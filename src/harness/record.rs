@@ -1,19 +1,22 @@
 //! The record of a run: `result.json`. Two runs of the same command and seed differ in the fields
 //! under `provenance.time` alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::claim::Verdict;
+use super::claim::{Outcome, Verdict};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
 
 /// Version of the layout of `result.json`.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+const REPORT: &str = "please report this";
 
 /// What a run was made from.
 #[derive(Debug, Clone, Serialize)]
@@ -73,6 +76,8 @@ pub struct Record<S: Serialize, R: Serialize> {
     pub experiment: &'static str,
     /// A trial with `--quick`: never shown as a result.
     pub quick: bool,
+    /// Tables and figures of the run, with their SHA-256: what does not fit is not of this run.
+    pub files: BTreeMap<String, String>,
     /// Where it comes from.
     pub provenance: Provenance,
     /// The settings, resolved.
@@ -90,16 +95,39 @@ impl<S: Serialize, R: Serialize> Record<S, R> {
     /// [`Error::Io`]; [`Error::File`] if a value cannot be written as JSON.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join("result.json");
-        let mut text = serde_json::to_string_pretty(self).map_err(|e| {
-            Error::file(
-                &path,
-                "values JSON can hold",
-                e.to_string(),
-                "please report this",
-            )
-        })?;
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|e| Error::file(&path, "values JSON can hold", e.to_string(), REPORT))?;
         text.push('\n');
         artefact::write(&path, text.as_bytes())
+    }
+}
+
+/// A line of `runs.jsonl`, which every run that is not a trial is added to: a record is replaced by the next
+/// one, and what came before shall not be forgotten.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line<'a> {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// When it ended, seconds since 1970.
+    pub finished_unix: u64,
+    /// State of the source.
+    pub commit: &'a str,
+    /// Program and flags.
+    pub command: &'a [String],
+    /// Claims with their outcome.
+    pub outcomes: BTreeMap<&'a str, Outcome>,
+}
+
+impl Line<'_> {
+    /// Adds the line to `folder/runs.jsonl`, in one write.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::File`] if it cannot be written as JSON.
+    pub fn append(&self, folder: &Path) -> Result<()> {
+        let path = folder.join("runs.jsonl");
+        let text = serde_json::to_string(self)
+            .map_err(|e| Error::file(&path, "values JSON can hold", e.to_string(), REPORT))?;
+        artefact::append(&path, format!("{text}\n").as_bytes())
     }
 }
 

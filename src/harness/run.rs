@@ -1,16 +1,18 @@
 //! One run of an experiment, from its flags to its record.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::claim::Verdict;
 use super::console::{self, ExperimentArguments};
-use super::record::{commit, provenance, Record, SCHEMA};
+use super::record::{commit, provenance, Line, Record, SCHEMA};
 use crate::artefact;
 use crate::data::{DataName, Images};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A run that has begun: its folder can be written.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Run {
     pub quick: bool,
     name: &'static str,
     folder: PathBuf,
+    /// Names that were asked for, to be written to.
+    files: Mutex<BTreeSet<String>>,
     /// Held until the run ends, however it ends.
     _lock: std::fs::File,
     start: Instant,
@@ -62,15 +66,32 @@ impl Run {
             quick: arguments.quick,
             name,
             folder,
+            files: Mutex::default(),
             _lock: lock,
             start,
             commit: commit(),
         })
     }
 
-    /// Where a table or figure goes.
+    /// Where a table or figure goes. The record will vouch for it.
     pub fn path(&self, file: &str) -> PathBuf {
+        let files = self.files.lock();
+        let mut files = files.unwrap_or_else(PoisonError::into_inner);
+        files.insert(file.to_owned());
         self.folder.join(file)
+    }
+
+    /// The files that were written, with their hashes.
+    fn written(&self) -> Result<BTreeMap<String, String>> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let paths = files.iter().map(|name| (name, self.folder.join(name)));
+        let written = paths.filter(|(_, path)| path.is_file());
+        let hashes = written.map(|(name, path)| {
+            let bytes = std::fs::read(&path)
+                .map_err(|e| Error::io("read", &path, e, "leave the folder to the run"))?;
+            Ok((name.clone(), artefact::sha256(&bytes)))
+        });
+        hashes.collect()
     }
 
     /// State of the source as the run began.
@@ -78,10 +99,11 @@ impl Run {
         self.commit.as_deref()
     }
 
-    /// Writes `result.json`, prints the verdicts, and says what was written.
+    /// Writes `result.json`, adds a line to `runs.jsonl` unless this is a trial, prints the verdicts, and says
+    /// what was written.
     ///
     /// # Errors
-    /// As [`Record::write`].
+    /// As [`Record::write`] and [`Line::append`]; [`Error::Io`] if a table or figure is gone.
     pub fn finish<S: Serialize, R: Serialize>(
         self,
         settings: S,
@@ -94,6 +116,7 @@ impl Run {
             schema: SCHEMA,
             experiment: self.name,
             quick: self.quick,
+            files: self.written()?,
             provenance: provenance(
                 self.start,
                 self.commit,
@@ -106,6 +129,17 @@ impl Run {
             results,
         };
         record.write(&self.folder)?;
+        if !self.quick {
+            let verdicts = record.verdicts.iter();
+            let line = Line {
+                schema: SCHEMA,
+                finished_unix: record.provenance.time.finished_unix,
+                commit: &record.provenance.commit,
+                command: &record.provenance.command,
+                outcomes: verdicts.map(|v| (v.claim.id, v.outcome)).collect(),
+            };
+            line.append(&self.folder)?;
+        }
         for verdict in &record.verdicts {
             println!("\n{verdict}");
         }

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use crate::{
-    exp_blocks, exp_denoise, exp_gradient, exp_ista, exp_layerwise, exp_optima, exp_tssa, succeed,
-    tiny_training, whitebox,
+    exp_blocks, exp_denoise, exp_gradient, exp_ista, exp_layerwise, exp_optima, exp_subspaces,
+    exp_tssa, succeed, tiny_training, whitebox,
 };
 
 fn record(folder: &Path) -> serde_json::Value {
@@ -26,7 +26,7 @@ fn the_first_command_measures_the_network_that_ships() {
     }
     assert!(!printed.contains("not testable"), "{printed}");
     let record = record(out);
-    assert_eq!(record["schema"], 1);
+    assert_eq!(record["schema"], 2);
     assert_eq!(record["quick"], true);
     assert_eq!(record["results"].as_array().unwrap().len(), 4);
     assert_eq!(record["verdicts"].as_array().unwrap().len(), 6);
@@ -63,6 +63,33 @@ fn a_record_does_not_depend_on_the_number_of_threads() {
     };
     assert_eq!(outcome("C-LAY-01"), "not_testable");
     assert_ne!(outcome("C-LAY-03"), "not_testable");
+}
+
+#[test]
+fn a_record_vouches_for_its_files_and_every_run_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = || {
+        let text = std::fs::read_to_string(folder.path().join("runs.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    let run = || succeed(exp_subspaces().arg("--out").arg(folder.path()));
+    run();
+    let first = lines();
+    run();
+    let both = lines();
+    assert_eq!((first.len(), both.len()), (1, 2));
+    assert_eq!(first[0], both[0]);
+    assert_eq!(both[0]["outcomes"], both[1]["outcomes"]);
+
+    let record = record(folder.path());
+    let files = record["files"].as_object().unwrap();
+    let names: Vec<&str> = files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["cosines.svg", "layers.csv", "overlap.svg"]);
+    for (name, hash) in files {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(*hash, whitebox::artefact::sha256(&bytes));
+    }
 }
 
 #[test]
