@@ -31,7 +31,7 @@ use whitebox::harness::layer_curves::{LayerCurves, Network};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{Layerwise, Quantity};
-use whitebox::measure::trend::spearman;
+use whitebox::measure::trend::{last_over_first, spearman};
 use whitebox::model::Config;
 use whitebox::Result;
 
@@ -348,13 +348,6 @@ fn judge(curves: &LayerCurves) -> Vec<Verdict> {
         SPLITS_AGREE.judge(gaps),
         EVERY_BLOCK_WORKS.judge(blocks),
     ]
-}
-
-fn last_over_first(means: &[f64]) -> f64 {
-    match means {
-        [first, .., last] => last / first,
-        _ => f64::NAN,
-    }
 }
 
 /// Fraction of layers whose mean of `low` is below that of `high`.

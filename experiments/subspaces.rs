@@ -4,6 +4,9 @@
 //! a trained layer are incoherent, as the derivation of MSSA asks: their columns are nearly orthogonal,
 //! and the subspaces too.
 //!
+//! **Claim** C-CRIT-06 (issues 18, 19 and 31 of the official repository): the output projection, which stands
+//! where the papers write `U_k`, is learned freely, and is not `U_k`.
+//!
 //! Random columns in many dimensions are nearly orthogonal anyway. So the bases are held against those
 //! that training began with: only what training changes has been learned.
 //!
@@ -14,6 +17,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use dfdx::prelude::Cpu;
+use ndarray::ArrayView3;
 use serde::Serialize;
 use whitebox::data::DataArguments;
 use whitebox::harness::chart::{Chart, Series};
@@ -23,9 +28,10 @@ use whitebox::harness::heat_map::{self, HeatMap};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
-use whitebox::measure::coherence::{coherence, cosines, Coherence};
+use whitebox::measure::coherence::{alignment, coherence, cosines, overlap, Coherence};
 use whitebox::measure::layerwise::LayerOperators;
 use whitebox::measure::trend::{fraction, Summary};
+use whitebox::model::layers::Attention;
 use whitebox::model::Config;
 use whitebox::Result;
 
@@ -49,6 +55,29 @@ const BASES_ARE_INCOHERENT: Claim = Claim {
         Criterion::at_most(
             "untrained: largest mean |cosine| between heads, in units of 2 / sqrt(d)",
             1.0,
+        )
+        .control(),
+    ],
+    kind: Kind::Empirical,
+    scale: Scale::Small,
+};
+const OUTPUT_IS_ANOTHER: Claim = Claim {
+    id: "C-CRIT-06",
+    paper: "official issues 18, 19 and 31",
+    location: "to_out of the MSSA block",
+    statement: "The output projection W_k, which stands where the papers write U_k, is not U_k",
+    criteria: &[
+        Criterion::at_most(
+            "largest share of U_k in the span of W_k, mean over heads, over layers",
+            0.5,
+        ),
+        Criterion::at_most(
+            "largest |cosine| between W_k and U_k, mean over heads, over layers",
+            0.5,
+        ),
+        Criterion::at_most(
+            "untrained: largest share of U_k in the span of W_k, mean over heads, over layers",
+            0.5,
         )
         .control(),
     ],
@@ -84,6 +113,10 @@ struct Row {
     between_heads: f64,
     within_heads: f64,
     overlap: f64,
+    /// Share of `U_k` in the span of `W_k`, and the cosine between the two, means over heads; none without an
+    /// output projection.
+    output_overlap: Option<f64>,
+    output_cosine: Option<f64>,
 }
 
 const TRAINED: &str = "trained";
@@ -119,12 +152,15 @@ fn run(arguments: &Arguments) -> Result<()> {
                 within_heads,
                 overlap,
             } = coherence(operators.bases.view())?;
+            let output = with_output(&own.attention, operators.bases.view())?;
             rows.push(Row {
                 network: name,
                 layer: layer + 1,
                 between_heads,
                 within_heads,
                 overlap,
+                output_overlap: output.map(|(overlap, _)| overlap),
+                output_cosine: output.map(|(_, cosine)| cosine),
             });
             if shown.contains(&layer) {
                 maps.push(HeatMap {
@@ -163,6 +199,22 @@ fn run(arguments: &Arguments) -> Result<()> {
     run.finish(settings, verdicts, rows, &sources, artefacts)
 }
 
+/// Share of `U_k` in the span of `W_k`, and cosine between the two, means over the heads of a layer.
+fn with_output(
+    attention: &Attention<f32, Cpu>,
+    bases: ArrayView3<'_, f64>,
+) -> Result<Option<(f64, f64)>> {
+    let Some(blocks) = attention.output_blocks()? else {
+        return Ok(None);
+    };
+    let (mut share, mut cosine) = (Vec::new(), Vec::new());
+    for (basis, block) in bases.outer_iter().zip(blocks.outer_iter()) {
+        share.push(overlap(basis, block)?);
+        cosine.push(alignment(basis, block));
+    }
+    Ok(Some((Summary::of(&share).mean, Summary::of(&cosine).mean)))
+}
+
 fn of<'a>(rows: &'a [Row], network: &'static str) -> impl Iterator<Item = &'a Row> {
     rows.iter().filter(move |row| row.network == network)
 }
@@ -174,7 +226,11 @@ fn judge(rows: &[Row], d: usize) -> Vec<Verdict> {
         all.fold(f64::NAN, f64::max)
     };
     let pairs: Vec<(&Row, &Row)> = of(rows, TRAINED).zip(of(rows, UNTRAINED)).collect();
-    vec![BASES_ARE_INCOHERENT.judge(vec![
+    let furthest = |network, value: fn(&Row) -> Option<f64>| {
+        let all = of(rows, network).filter_map(value).map(f64::abs);
+        all.fold(f64::NAN, f64::max)
+    };
+    let incoherent = BASES_ARE_INCOHERENT.judge(vec![
         Measurement::of(
             "largest mean |cosine| between heads over layers, in units of 2 / sqrt(d)",
             largest(TRAINED),
@@ -187,18 +243,40 @@ fn judge(rows: &[Row], d: usize) -> Vec<Verdict> {
             "untrained: largest mean |cosine| between heads, in units of 2 / sqrt(d)",
             largest(UNTRAINED),
         ),
-    ])]
+    ]);
+    let output = OUTPUT_IS_ANOTHER.judge(vec![
+        Measurement::of(
+            "largest share of U_k in the span of W_k, mean over heads, over layers",
+            furthest(TRAINED, |row| row.output_overlap),
+        ),
+        Measurement::of(
+            "largest |cosine| between W_k and U_k, mean over heads, over layers",
+            furthest(TRAINED, |row| row.output_cosine),
+        ),
+        Measurement::of(
+            "untrained: largest share of U_k in the span of W_k, mean over heads, over layers",
+            furthest(UNTRAINED, |row| row.output_overlap),
+        ),
+    ]);
+    vec![incoherent, output]
 }
 
 fn print(rows: &[Row]) {
     println!(
-        "\n{:>10} {:>5} | {:>13} {:>12} | {:>8}",
-        "network", "layer", "between heads", "within heads", "overlap"
+        "\n{:>10} {:>5} | {:>13} {:>12} | {:>8} | {:>10} {:>10}",
+        "network", "layer", "between heads", "within heads", "overlap", "U_k in W_k", "cosine"
     );
+    let shown = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.4}"));
     for row in rows {
         println!(
-            "{:>10} {:>5} | {:>13.4} {:>12.4} | {:>8.4}",
-            row.network, row.layer, row.between_heads, row.within_heads, row.overlap
+            "{:>10} {:>5} | {:>13.4} {:>12.4} | {:>8.4} | {:>10} {:>10}",
+            row.network,
+            row.layer,
+            row.between_heads,
+            row.within_heads,
+            row.overlap,
+            shown(row.output_overlap),
+            shown(row.output_cosine),
         );
     }
 }

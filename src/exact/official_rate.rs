@@ -44,6 +44,32 @@ pub fn official_rate<T: Copy + Into<f64>>(
     projection: ArrayView2<'_, T>,
     heads: usize,
 ) -> Result<OfficialRate> {
+    let epsilon = OFFICIAL_EPSILON_SQUARED.sqrt();
+    projection_rate(projection, heads, Tokens::Unit, epsilon)
+}
+
+/// What becomes of the tokens of a head before their rate is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// Each is scaled to length 1.
+    Unit,
+    /// Nothing.
+    AsTheyAre,
+}
+
+/// [`official_rate`] at another precision, and without its scaling.
+///
+/// # Shapes
+/// As there.
+///
+/// # Errors
+/// As there, and [`Error::Domain`] for `epsilon <= 0`.
+pub fn projection_rate<T: Copy + Into<f64>>(
+    projection: ArrayView2<'_, T>,
+    heads: usize,
+    scaling: Tokens,
+    epsilon: f64,
+) -> Result<OfficialRate> {
     let inner = projection.ncols();
     if heads == 0 || !inner.is_multiple_of(heads) || inner == 0 {
         return Err(Error::shape(
@@ -55,15 +81,18 @@ pub fn official_rate<T: Copy + Into<f64>>(
     }
     let (p, mut zero_tokens) = (inner / heads, 0);
     let room = projection.nrows() * p;
-    let mut unit: Vec<Vec<f64>> = (0..heads).map(|_| Vec::with_capacity(room)).collect();
+    let mut by_head: Vec<Vec<f64>> = (0..heads).map(|_| Vec::with_capacity(room)).collect();
     for token in projection.outer_iter() {
-        for (unit, head) in unit.iter_mut().zip(token.axis_chunks_iter(Axis(0), p)) {
-            let start = unit.len();
+        for (tokens, head) in by_head.iter_mut().zip(token.axis_chunks_iter(Axis(0), p)) {
+            let start = tokens.len();
             match head.to_slice() {
-                Some(head) => unit.extend(head.iter().map(|&v| v.into())),
-                None => unit.extend(head.iter().map(|&v| v.into())),
+                Some(head) => tokens.extend(head.iter().map(|&v| v.into())),
+                None => tokens.extend(head.iter().map(|&v| v.into())),
             }
-            let token = &mut unit[start..];
+            if scaling == Tokens::AsTheyAre {
+                continue;
+            }
+            let token = &mut tokens[start..];
             let length = sum_of_squares(token).sqrt();
             if length == 0.0 {
                 zero_tokens += 1;
@@ -72,13 +101,12 @@ pub fn official_rate<T: Copy + Into<f64>>(
             }
         }
     }
-    let per_head = unit
+    let per_head = by_head
         .into_iter()
-        .map(|unit| {
-            let unit = Array2::from_shape_vec((projection.nrows(), p), unit);
-            let unit = unit.map_err(Error::device)?;
-            let tokens = Prepared::of("tokens", unit.reversed_axes())?;
-            let epsilon = OFFICIAL_EPSILON_SQUARED.sqrt();
+        .map(|tokens| {
+            let tokens = Array2::from_shape_vec((projection.nrows(), p), tokens);
+            let tokens = tokens.map_err(Error::device)?;
+            let tokens = Prepared::of("tokens", tokens.reversed_axes())?;
             half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
         })
         .collect::<Result<Vec<_>>>()?;
@@ -111,6 +139,11 @@ mod tests {
         let found = official_rate(parallel.view(), heads).unwrap().total;
         let bound = official_lower_bound(heads, p);
         assert!((found - bound).abs() <= 1e-13 * bound);
+        let other = projection_rate(parallel.view(), heads, Tokens::Unit, 1.0).unwrap();
+        let bound = heads as f64 / 2.0 * (p as f64).ln_1p();
+        assert!((other.total - bound).abs() <= 1e-13 * bound);
+        let longer = projection_rate(parallel.view(), heads, Tokens::AsTheyAre, 1.0).unwrap();
+        assert!(longer.total > other.total);
         let frame = Array2::from_shape_fn((8, heads * p), |(token, feature)| {
             if token % p == feature % p {
                 3.0 + token as f64

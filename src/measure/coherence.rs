@@ -57,8 +57,7 @@ pub fn coherence(bases: ArrayView3<'_, f64>) -> Result<Coherence> {
     let mut overlap = (0.0, 0usize);
     for k in 0..heads {
         for l in 0..k {
-            let product = frames[k].t().dot(&frames[l]);
-            overlap.0 += product.iter().map(|v| v * v).sum::<f64>() / p as f64;
+            overlap.0 += share(&frames[k], &frames[l]);
             overlap.1 += 1;
         }
     }
@@ -70,7 +69,28 @@ pub fn coherence(bases: ArrayView3<'_, f64>) -> Result<Coherence> {
     })
 }
 
-fn frame(basis: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+/// The share of the span of `a` that lies in that of `b`, both (d, p), as in [`Coherence::overlap`].
+///
+/// # Errors
+/// [`Error::Lapack`] if LAPACK fails.
+pub fn overlap(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Result<f64> {
+    Ok(share(&frame(a)?, &frame(b)?))
+}
+
+/// `||Q^T P||_F^2 / p` of orthonormal `Q`, `P` (d, p).
+fn share(q: &Array2<f64>, p: &Array2<f64>) -> f64 {
+    let product = q.t().dot(p);
+    product.iter().map(|v| v * v).sum::<f64>() / q.ncols() as f64
+}
+
+/// `<A, B> / (||A||_F ||B||_F)`: 1 where `b` is a multiple of `a`, near 0 where they have nothing in common.
+pub fn alignment(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
+    let product = |a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>| (&a * &b).sum();
+    product(a, b) / (product(a, a) * product(b, b)).sqrt()
+}
+
+/// An orthonormal basis of the span of `basis` (d, p).
+pub(super) fn frame(basis: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let (d, p) = basis.dim();
     let (q, _) = basis.to_owned().qr().map_err(|e| Error::Lapack {
         operation: "QR factorisation",
@@ -99,6 +119,11 @@ mod tests {
         let found = coherence(same.view()).unwrap();
         assert!((found.overlap - 1.0).abs() < 1e-12);
         assert!(found.between_heads > 0.1);
+        let (own, other) = (first.view(), bases.index_axis(Axis(0), 1));
+        assert!((overlap(own, mixed.view()).unwrap() - 1.0).abs() < 1e-12);
+        assert!(overlap(own, other).unwrap() < 1e-14);
+        assert!((alignment(own, (&first * 3.0).view()) - 1.0).abs() < 1e-14);
+        assert!(alignment(own, other).abs() < 1e-14 && alignment(own, mixed.view()).abs() < 0.9);
     }
 
     #[test]

@@ -6,9 +6,10 @@
 //! weight, unconstrained as in the official code.
 
 use dfdx::prelude::Device;
-use ndarray::{concatenate, Array2, Array3, ArrayView2, Axis};
+use ndarray::{concatenate, s, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use super::coherence::frame;
 use super::trend::Summary;
 use crate::data::Images;
 use crate::error::{Error, Result};
@@ -17,6 +18,7 @@ use crate::exact::ista::{lasso_objective, lasso_solution};
 use crate::exact::log_determinant::Prepared;
 use crate::exact::mssa::attention_update;
 use crate::exact::neumann::{largest_eigenvalue, scaled_energies};
+use crate::exact::official_rate::{projection_rate, Tokens};
 use crate::exact::{coding_rate, official_rate, subspace_rate_gradient};
 use crate::model::bases::widened;
 use crate::model::layers::{FeedForward, Layer};
@@ -81,6 +83,16 @@ pub enum Quantity {
     RateBeforeIsta,
     /// `R(Z^{l+1})`.
     RateAfterIsta,
+    /// `R^c(Z^l | Q^l)`, `Q_k` an orthonormal basis of the span of `U_k`: what the derivation means by `U`.
+    OrthonormalRateBeforeMssa,
+    /// `R^c(Z^{l+1} | Q^l)`.
+    OrthonormalRateAfterIsta,
+    /// [`Self::OfficialRate`] at the run's precision.
+    ProjectionRate,
+    /// The same with the tokens' own lengths.
+    ProjectionRateAsIs,
+    /// [`Self::ProjectionRate`] without the class token.
+    ProjectionRateWithoutClass,
 }
 
 impl Quantity {
@@ -112,20 +124,42 @@ impl Quantity {
         Self::RateAfterIsta,
     ];
 
+    /// The parts of the objective before and after a layer, for its own subspaces.
+    pub const OBJECTIVE: [Self; 5] = [
+        Self::Rate,
+        Self::RateAfterIsta,
+        Self::OrthonormalRateBeforeMssa,
+        Self::OrthonormalRateAfterIsta,
+        Self::NonzeroAfterIsta,
+    ];
+
+    /// The official measurement at the run's precision, and what it leaves out.
+    pub const PROJECTION: [Self; 3] = [
+        Self::ProjectionRate,
+        Self::ProjectionRateAsIs,
+        Self::ProjectionRateWithoutClass,
+    ];
+
     /// The two that the official code measures.
     pub const OFFICIAL: [Self; 2] = [Self::OfficialRate, Self::NonzeroAfterIsta];
 
     fn sites(self) -> &'static [Site] {
         match self {
-            Self::OfficialRate => &[Site::Projection],
-            Self::NonzeroAfterIsta => &[Site::AfterIsta],
+            Self::OfficialRate
+            | Self::ProjectionRate
+            | Self::ProjectionRateAsIs
+            | Self::ProjectionRateWithoutClass => &[Site::Projection],
+            Self::NonzeroAfterIsta | Self::RateAfterIsta | Self::OrthonormalRateAfterIsta => {
+                &[Site::AfterIsta]
+            }
             Self::SubspaceRateAfterMssaNormMatched => &[Site::LayerInput, Site::AfterMssa],
             Self::SubspaceRateAfterMssa
             | Self::UnitSubspaceRateAfterMssa
             | Self::NonzeroBeforeIsta => &[Site::AfterMssa],
-            Self::SubspaceRateBeforeMssa | Self::UnitSubspaceRateBeforeMssa | Self::Rate => {
-                &[Site::LayerInput]
-            }
+            Self::SubspaceRateBeforeMssa
+            | Self::UnitSubspaceRateBeforeMssa
+            | Self::OrthonormalRateBeforeMssa
+            | Self::Rate => &[Site::LayerInput],
             Self::PositiveBeforeIsta
             | Self::LassoClamped
             | Self::LassoZero
@@ -136,7 +170,6 @@ impl Quantity {
             }
             Self::CosineMssaDescent => &[Site::NormalisedInput, Site::LayerInput, Site::AfterMssa],
             Self::LassoAfterIsta => &[Site::NormalisedAfterMssa, Site::AfterIsta],
-            Self::RateAfterIsta => &[Site::AfterIsta],
         }
     }
 }
@@ -332,6 +365,8 @@ pub struct LayerOperators {
     /// `U^l`, (K, d, p); of a layer with MHSA, the projections of the values.
     pub bases: Array3<f64>,
     prepared: Vec<Prepared>,
+    /// Orthonormal bases of the same subspaces.
+    orthonormal: Vec<Prepared>,
     sparsifier: Option<Sparsifier>,
 }
 
@@ -366,8 +401,11 @@ impl LayerOperators {
             }
             FeedForward::Mlp(_) => None,
         };
+        let frames = bases.outer_iter().map(frame);
+        let orthonormal = frames.map(|frame| Prepared::of("bases", frame?));
         Ok(Self {
             prepared: prepare_bases(bases.view())?,
+            orthonormal: orthonormal.collect::<Result<_>>()?,
             bases,
             sparsifier,
         })
@@ -433,9 +471,20 @@ fn measure_layer(
         let sum = lasso_objective(code, x.t(), ista.dictionary.view(), ista.lambda);
         Ok(sum / x.nrows() as f64)
     };
-    let subspace = |z: &Array2<f64>| -> Result<f64> {
+    let rate_for = |z: &Array2<f64>, bases: &[Prepared]| -> Result<f64> {
         let tokens = Prepared::new("tokens", z.t())?;
-        Ok(subspace_rate_prepared(&tokens, &operators.prepared, epsilon)?.total)
+        Ok(subspace_rate_prepared(&tokens, bases, epsilon)?.total)
+    };
+    let subspace = |z: &Array2<f64>| rate_for(z, &operators.prepared);
+    let orthonormal = |z: &Array2<f64>| rate_for(z, &operators.orthonormal);
+    // The official convention at this precision, from the token `first` on.
+    let projected = |first: usize, scaling: Tokens| -> Result<Vec<f64>> {
+        by_image(recorder, Site::Projection, layer)
+            .map(|x| {
+                let tokens = x.slice_move(s![first.., ..]);
+                Ok(projection_rate(tokens, operators.bases.dim().0, scaling, epsilon)?.total)
+            })
+            .collect()
     };
     quantities
         .iter()
@@ -526,6 +575,13 @@ fn measure_layer(
                 .iter()
                 .map(|x| Ok(coding_rate(x.t(), epsilon)?.value))
                 .collect(),
+            Quantity::OrthonormalRateBeforeMssa => before.iter().map(orthonormal).collect(),
+            Quantity::OrthonormalRateAfterIsta => {
+                at(Site::AfterIsta).iter().map(orthonormal).collect()
+            }
+            Quantity::ProjectionRate => projected(0, Tokens::Unit),
+            Quantity::ProjectionRateAsIs => projected(0, Tokens::AsTheyAre),
+            Quantity::ProjectionRateWithoutClass => projected(1, Tokens::Unit),
         })
         .collect()
 }

@@ -111,6 +111,14 @@ pub fn akaike_difference(worse: Fit, better: Fit, count: usize, size: f64) -> f6
     count as f64 * ((worse.squares + floor) / (better.squares + floor)).ln()
 }
 
+/// The last value over the first; NaN if there are fewer than two.
+pub fn last_over_first(values: &[f64]) -> f64 {
+    match values {
+        [first, .., last] => last / first,
+        _ => f64::NAN,
+    }
+}
+
 /// Spearman's rank correlation of `values` with their position; ties share their mean rank. 0 if
 /// all values are equal.
 pub fn spearman(values: &[f64]) -> f64 {

@@ -32,4 +32,21 @@ impl<D: Device<f32>> Attention<f32, D> {
         };
         bases_from_projection(projection.view(), self.heads())
     }
+
+    /// `W_1, ..., W_K`, (K, d, p): the output projection adds `sum_k W_k` times what head `k` made. The papers
+    /// write `U_k` in its place. None for a layer without one.
+    ///
+    /// # Errors
+    /// As [`widened`].
+    pub fn output_blocks(&self) -> Result<Option<Array3<f64>>> {
+        let output = match self {
+            Self::Mssa(mssa) => &mssa.output,
+            Self::Mhsa(mhsa) => &mhsa.output,
+        };
+        let blocks = output.as_ref().map(|linear| {
+            let weight = widened(&linear.weight)?;
+            bases_from_projection(weight.t(), self.heads())
+        });
+        blocks.transpose()
+    }
 }

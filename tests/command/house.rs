@@ -119,6 +119,7 @@ fn program(options: &[&str]) -> &'static str {
         Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
         Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
         Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),
+        Some("exp_objective") => env!("CARGO_BIN_EXE_exp_objective"),
         Some("exp_optima") => env!("CARGO_BIN_EXE_exp_optima"),
         Some("exp_srr_generalization") => env!("CARGO_BIN_EXE_exp_srr_generalization"),
         Some("exp_subspaces") => env!("CARGO_BIN_EXE_exp_subspaces"),
