@@ -34,12 +34,6 @@ const fn untested(
 /// All of them, in the catalogue's order.
 #[rustfmt::skip]
 pub const UNTESTED: &[Untested] = &[
-    untested("C-LAY-07", "overview, figure of the layers",
-        "The curve of R^c does not depend on the normalisation or on eps",
-        "not run: the official and the caption's formula are measured, a sweep of eps over layers is not", ""),
-    untested("C-LAY-09", "NeurIPS 2023",
-        "The whole objective improves from layer to layer",
-        "not run yet", ""),
     untested("C-CLS-05", "official README",
         "finetune.py trains CIFAR-10 from scratch",
         "no accuracy is published to hold it against; CIFAR-10 from scratch here is C-CLS-01's", ""),
@@ -148,12 +142,6 @@ pub const UNTESTED: &[Untested] = &[
     untested("C-CRIT-02", "arXiv 2411.17182",
         "Other signs and output matrices do as well",
         "not run yet", ""),
-    untested("C-CRIT-03", "arXiv 2411.17182",
-        "SRR falls in early layers and rises after",
-        "not run yet", ""),
-    untested("C-CRIT-06", "official issues",
-        "The output projection is not U^T",
-        "its consequence is tested: C-CRIT-01-trained", "blocks.html"),
     untested("C-CRIT-07", "derived by this project",
         "D is not orthogonal, and ISTA is a poor solver",
         "tested as C-THY-17, C-THY-18, C-THY-20 and C-LAY-08", "ista.html"),

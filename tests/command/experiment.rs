@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use crate::{
-    exp_blocks, exp_denoise, exp_gradient, exp_ista, exp_layerwise, exp_optima, exp_subspaces,
-    exp_tssa, succeed, tiny_training, whitebox,
+    exp_blocks, exp_denoise, exp_gradient, exp_ista, exp_layerwise, exp_objective, exp_optima,
+    exp_subspaces, exp_tssa, succeed, tiny_training, whitebox,
 };
 
 fn record(folder: &Path) -> serde_json::Value {
@@ -89,6 +89,28 @@ fn a_record_vouches_for_its_files_and_every_run_is_remembered() {
     for (name, hash) in files {
         let bytes = std::fs::read(folder.path().join(name)).unwrap();
         assert_eq!(*hash, whitebox::artefact::sha256(&bytes));
+    }
+}
+
+#[test]
+fn the_objective_is_followed_through_the_network_that_ships() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let printed = succeed(exp_objective().args(["--quick", "--out"]).arg(out));
+    assert!(!printed.contains("not testable"), "{printed}");
+    let record = record(out);
+    assert_eq!(record["verdicts"].as_array().unwrap().len(), 4);
+    let [rows, settings] = [0, 1].map(|part| record["results"][part].as_array().unwrap().clone());
+    assert_eq!((rows.len(), settings.len()), (2 * 12, 2 * 12));
+    for (row, next) in rows.iter().zip(&rows[1..]) {
+        // The parts make the whole, and what leaves a layer enters the next.
+        let number = |name: &str| row[name].as_f64().unwrap();
+        let parts = number("nonzeros") + number("subspace_rate") - number("rate");
+        assert!((parts - number("srr")).abs() < 1e-9);
+        if let Some(before) = next["srr_before"].as_f64() {
+            let entered = before + next["reduction_before"].as_f64().unwrap();
+            assert!((entered - number("nonzeros")).abs() < 1e-9);
+        }
     }
 }
 

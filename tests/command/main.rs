@@ -22,6 +22,10 @@ fn exp_blocks() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exp_blocks"))
 }
 
+fn exp_objective() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_exp_objective"))
+}
+
 fn exp_subspaces() -> Command {
     Command::new(env!("CARGO_BIN_EXE_exp_subspaces"))
 }
