@@ -121,6 +121,7 @@ fn program(options: &[&str]) -> &'static str {
         Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),
         Some("exp_objective") => env!("CARGO_BIN_EXE_exp_objective"),
         Some("exp_optima") => env!("CARGO_BIN_EXE_exp_optima"),
+        Some("exp_optimiser") => env!("CARGO_BIN_EXE_exp_optimiser"),
         Some("exp_srr_generalization") => env!("CARGO_BIN_EXE_exp_srr_generalization"),
         Some("exp_subspaces") => env!("CARGO_BIN_EXE_exp_subspaces"),
         Some("exp_training_dynamics") => env!("CARGO_BIN_EXE_exp_training_dynamics"),
