@@ -93,6 +93,32 @@ fn a_record_vouches_for_its_files_and_every_run_is_remembered() {
 }
 
 #[test]
+fn experiments_that_train_run_through_on_made_up_pictures() {
+    for (program, verdicts) in [
+        (env!("CARGO_BIN_EXE_exp_classify"), 4),
+        (env!("CARGO_BIN_EXE_exp_optimiser"), 1),
+        (env!("CARGO_BIN_EXE_exp_srr_generalization"), 2),
+        (env!("CARGO_BIN_EXE_exp_training_dynamics"), 2),
+        (env!("CARGO_BIN_EXE_exp_transfer"), 1),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new(program);
+        command.args(["--quick", "--data", "procedural", "--out"]);
+        succeed(command.arg(folder.path()));
+        let record = record(folder.path());
+        assert_eq!(record["verdicts"].as_array().unwrap().len(), verdicts);
+        // The networks are gone once the record stands; trials are not remembered.
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(
+                !name.starts_with("networks-") && name != "runs.jsonl",
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_objective_is_followed_through_the_network_that_ships() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
