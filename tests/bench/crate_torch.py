@@ -1,5 +1,5 @@
-"""The CRATE classifier in PyTorch, written for the speed comparison only: eager modules, one product
-per line of the papers' formulas, float32.
+"""The CRATE and ViT classifiers in PyTorch, written for the speed comparison only: eager modules, float32;
+of CRATE one product per line of the papers' formulas, of ViT PyTorch's own fused attention.
 
 A worker: reads one JSON request per line, answers one JSON line. `bench_vs_pytorch` drives it.
 """
@@ -52,20 +52,58 @@ class Ista(nn.Module):
         return F.relu(x + step)
 
 
-class Crate(nn.Module):
+class MultiHead(nn.Module):
+    def __init__(self, d, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(d)
+        self.projection = nn.Linear(d, 3 * d)
+        self.output = nn.Linear(d, d)
+
+    def forward(self, z):
+        b, n, d = z.shape
+        q, k, v = self.projection(self.norm(z)).view(b, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        read = F.scaled_dot_product_attention(q, k, v)
+        return self.output(read.transpose(1, 2).reshape(b, n, d))
+
+
+class Perceptron(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(d), nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d)
+        )
+
+    def forward(self, z):
+        return z + self.layers(z)
+
+
+class Classifier(nn.Module):
     def __init__(self, c):
         super().__init__()
         d, patch = c["d"], c["patch"]
         self.patch = patch
         width = patch * patch * c["channels"]
         tokens = (c["image"] // patch) ** 2 + 1
-        self.embed = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, d), nn.LayerNorm(d))
+        vit = c["architecture"] == "vit"
+        self.embed = (
+            nn.Linear(width, d)
+            if vit
+            else nn.Sequential(nn.LayerNorm(width), nn.Linear(width, d), nn.LayerNorm(d))
+        )
         self.position = nn.Parameter(torch.randn(1, tokens, d))
         self.class_token = nn.Parameter(torch.randn(1, 1, d))
-        p = d // c["heads"]
-        self.layers = nn.ModuleList(
-            nn.ModuleList([Attention(d, c["heads"], p), Ista(d)]) for _ in range(c["depth"])
-        )
+        self.pool = vit
+
+        def layer():
+            blocks = (
+                [MultiHead(d, c["heads"]), Perceptron(d)]
+                if vit
+                else [Attention(d, c["heads"], d // c["heads"]), Ista(d)]
+            )
+            return nn.ModuleList(blocks)
+
+        self.layers = nn.ModuleList(layer() for _ in range(c["depth"]))
         self.head = nn.Sequential(nn.LayerNorm(d), nn.Linear(d, c["classes"]))
 
     def forward(self, x):
@@ -73,9 +111,9 @@ class Crate(nn.Module):
         q = self.patch
         x = x.view(b, c, h // q, q, w // q, q).permute(0, 2, 4, 3, 5, 1).reshape(b, -1, q * q * c)
         z = torch.cat([self.class_token.expand(b, -1, -1), self.embed(x)], dim=1) + self.position
-        for attention, ista in self.layers:
-            z = ista(z + attention(z))
-        return self.head(z[:, 0])
+        for attention, feed_forward in self.layers:
+            z = feed_forward(z + attention(z))
+        return self.head(z[:, 1:].mean(dim=1) if self.pool else z[:, 0])
 
 
 def official_rate(projection, heads):
@@ -94,7 +132,7 @@ class Subject:
         torch.manual_seed(0)
         c = request["network"]
         self.device = request.get("device", "cpu")
-        self.model = Crate(c).to(self.device)
+        self.model = Classifier(c).to(self.device)
         batch = request["batch"]
         self.x = torch.randn(batch, c["channels"], c["image"], c["image"]).to(self.device)
         self.y = torch.randint(0, c["classes"], (batch,)).to(self.device)

@@ -5,7 +5,7 @@
 //! machine hits both. Each is a process of its own, so that the peak memory is its own too.
 //!
 //! **Run**: `cargo run --release --bin bench_vs_pytorch -- --python PYTHON`, with a Python that has
-//! torch; without one only this program is timed. About ten minutes on two cores. With `--device cuda`, and
+//! torch; without one only this program is timed. Half an hour on two cores. With `--device cuda`, and
 //! a program built with `--features cuda`, both run on the first GPU, and every row is also held against the
 //! speed of one large matrix product there.
 
@@ -24,7 +24,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::device::{DeviceArguments, DeviceName, OnDevice};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::model::{Backbone, Classifier, Config};
+use whitebox::model::{Architecture, Backbone, Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
@@ -57,6 +57,7 @@ struct Arguments {
 /// Sizes of a network as both sides read them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Network {
+    architecture: Architecture,
     d: usize,
     depth: usize,
     heads: usize,
@@ -69,6 +70,7 @@ struct Network {
 impl Network {
     /// The small network of the experiments.
     const SMALL: Self = Self {
+        architecture: Architecture::Crate,
         d: 128,
         depth: 6,
         heads: 4,
@@ -81,6 +83,7 @@ impl Network {
     fn preset(name: &str) -> Result<Self> {
         let c = Config::preset(name)?;
         Ok(Self {
+            architecture: c.architecture,
             d: c.d,
             depth: c.depth,
             heads: c.heads,
@@ -93,18 +96,23 @@ impl Network {
 
     /// Products and sums of the matrix products that one picture needs in a forward pass.
     ///
-    /// A token costs 4 d^2 in a layer (U^T Z, the way back, and D twice), and 2 n d in the attention.
+    /// A token costs 2 n d in the attention of a layer, and 4 d^2 (U^T Z, the way back, and D twice) in its other
+    /// products; in a ViT's 12 d^2.
     fn flops(self) -> f64 {
         let side = self.image / self.patch;
         let patches = side * side;
         let (n, d) = (patches + 1, self.d);
-        let layers = self.depth * n * (4 * d * d + 2 * n * d);
+        let dense = match self.architecture {
+            Architecture::Vit => 12,
+            _ => 4,
+        };
+        let layers = self.depth * n * (dense * d * d + 2 * n * d);
         let embedding = patches * self.channels * self.patch * self.patch * d;
         2.0 * (layers + embedding + d * self.classes) as f64
     }
 
     fn config(self) -> Result<Config> {
-        let config = Config::preset("crate-tiny")?;
+        let config = Config::preset("crate-tiny")?.of(self.architecture);
         let mut config = config
             .for_images(self.channels, [self.image; 2], self.classes)
             .with_width(self.d, self.heads)?;
@@ -239,6 +247,12 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
         (
             "CRATE-Base 224 px",
             Network::preset("crate-base")?,
+            vec![8, 1],
+        ),
+        ("ViT-Tiny 224 px", Network::preset("vit-tiny")?, vec![8, 1]),
+        (
+            "ViT-Small 224 px",
+            Network::preset("vit-small")?,
             vec![8, 1],
         ),
     ];
