@@ -105,7 +105,8 @@ pub fn train<D: Backbone<f32>>(
     check_fit(network, held_out)?;
     let per_epoch = images.len().div_ceil(recipe.batch);
     let steps = per_epoch * recipe.epochs;
-    let mut optimiser = Optimiser::new(recipe.method, recipe.weight_decay, recipe.decay);
+    let mut optimiser = Optimiser::new(recipe.method, recipe.weight_decay, recipe.decay)
+        .freezing(network, &recipe.freeze)?;
     let identity = state::identity(network, images, held_out, recipe, run.seed);
     let mut average = recipe.ema.map(|decay| Average::of(network, decay));
     let state = State {
@@ -133,6 +134,7 @@ pub fn train<D: Backbone<f32>>(
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
+            optimiser.clear_frozen(&mut gradients);
             if let Some(longest) = recipe.gradient_clip {
                 clip(&mut gradients, longest);
             }

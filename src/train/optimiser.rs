@@ -38,6 +38,8 @@ pub struct Optimiser {
     method: Method,
     weight_decay: f64,
     decay: Decay,
+    /// By parameter in the order of the network; one that is not there is not frozen.
+    frozen: Vec<bool>,
     steps: i32,
     /// By moment, then by parameter in the order of the network; empty before the first step.
     moments: Vec<Vec<Vec<f32>>>,
@@ -50,8 +52,44 @@ impl Optimiser {
             method,
             weight_decay,
             decay,
+            frozen: Vec::new(),
             steps: 0,
             moments: vec![Vec::new(); method.moments()],
+        }
+    }
+
+    /// The same, but for the parameters whose name contains one of `names`: a step leaves them alone.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with a name that no parameter of the network contains.
+    pub fn freezing<D: Backbone<f32>>(
+        mut self,
+        network: &Classifier<f32, D>,
+        names: &[String],
+    ) -> Result<Self> {
+        let parameters = network.parameters();
+        let parameters: Vec<&str> = parameters.iter().map(|p| &*p.parameter.name).collect();
+        for name in names {
+            if !parameters.iter().any(|p| p.contains(name.as_str())) {
+                return Err(Error::argument(
+                    "freeze",
+                    "a part of a parameter's name, such as qkv.weight",
+                    name,
+                    "change it with --set freeze='[\"NAME\"]'",
+                ));
+            }
+        }
+        let frozen = |p: &&str| names.iter().any(|name| p.contains(name.as_str()));
+        self.frozen = parameters.iter().map(frozen).collect();
+        Ok(self)
+    }
+
+    /// Sets the gradients of what stays as it is to zero: their length is of no concern to clipping.
+    pub fn clear_frozen(&self, gradients: &mut [Vec<f32>]) {
+        for (gradient, frozen) in gradients.iter_mut().zip(&self.frozen) {
+            if *frozen {
+                gradient.fill(0.0);
+            }
         }
     }
 
@@ -113,6 +151,9 @@ impl<D: Device<f32>> Visitor<f32, D> for Update<'_> {
         let index = self.index;
         self.index += 1;
         let optimiser = &mut *self.optimiser;
+        if optimiser.frozen.get(index) == Some(&true) {
+            return Ok(());
+        }
         let mut values = vec![0.0; tensor.shape().num_elements()];
         let gradient = self.gradients.get(index).map_or(&[][..], Vec::as_slice);
         let mut moments: Vec<&mut [f32]> = optimiser

@@ -90,6 +90,10 @@ pub struct Recipe {
     /// none: the weights themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// Parameters that stay as they are: those whose official name contains one of these. Neither weight decay
+    /// nor clipping sees them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Random changes to training images.
     #[serde(default)]
     pub augmentation: Augmentation,
@@ -116,6 +120,7 @@ impl Recipe {
             label_smoothing: 0.1,
             gradient_clip: None,
             ema: None,
+            freeze: Vec::new(),
             stop_at_loss: None,
             penalty: None,
             augmentation: Augmentation {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use dfdx::prelude::Cpu;
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::parameters::Values;
+use whitebox::model::Classifier;
 
 use crate::{succeed, tiny_training, training_of, whitebox};
 
@@ -127,6 +128,29 @@ fn an_official_checkpoint_is_evaluated_on_images_of_its_classes() {
     let printed = succeed(&mut evaluate("2"));
     assert!(printed.starts_with("60 images of procedural"), "{printed}");
     crate::fail(&mut evaluate("3"), 1, &["qkv.weight", "--heads 3"]);
+}
+
+#[test]
+fn what_a_recipe_freezes_stays_as_it_was_and_the_rest_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("net.safetensors");
+    let freeze = r#"freeze=["qkv.weight", "norm.bias"]"#;
+    succeed(tiny_training(&out).args(["--set", freeze]));
+    let checkpoint = Checkpoint::read(&out).unwrap();
+    let config = checkpoint.config.unwrap();
+    let trained: Classifier<f32, Cpu> = checkpoint.network(config, &Cpu::default()).unwrap();
+    let start: Classifier<f32, Cpu> = Classifier::new(config, 0, &Cpu::default()).unwrap();
+    for (trained, start) in trained.parameters().iter().zip(start.parameters()) {
+        let name = &start.parameter.name;
+        let frozen = name.contains("qkv.weight") || name.contains("norm.bias");
+        assert_eq!(trained.values == start.values, frozen, "{name}");
+    }
+    let unknown = [r#"freeze=["nothing.weight"]"#];
+    crate::fail(
+        tiny_training(&out).arg("--set").args(unknown),
+        2,
+        &["freeze", "nothing.weight"],
+    );
 }
 
 #[test]
