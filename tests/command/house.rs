@@ -115,6 +115,7 @@ fn program(options: &[&str]) -> &'static str {
         Some("bench_vs_pytorch") => env!("CARGO_BIN_EXE_bench_vs_pytorch"),
         Some("exp_blocks") => env!("CARGO_BIN_EXE_exp_blocks"),
         Some("exp_classify") => env!("CARGO_BIN_EXE_exp_classify"),
+        Some("exp_codebook") => env!("CARGO_BIN_EXE_exp_codebook"),
         Some("exp_denoise") => env!("CARGO_BIN_EXE_exp_denoise"),
         Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
         Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
