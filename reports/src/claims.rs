@@ -33,13 +33,21 @@ pub enum Standing {
     Partly,
     /// Not reproduced, or wrong.
     Fails,
+    /// Under other numbers of the catalogue.
+    Elsewhere,
     /// No verdict.
     Open,
 }
 
 impl Standing {
     /// All, best first.
-    pub const ALL: [Self; 4] = [Self::Holds, Self::Partly, Self::Fails, Self::Open];
+    pub const ALL: [Self; 5] = [
+        Self::Holds,
+        Self::Partly,
+        Self::Fails,
+        Self::Elsewhere,
+        Self::Open,
+    ];
 
     /// The word shown, which is also its class in the style sheet.
     pub fn word(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Standing {
             Self::Holds => "holds",
             Self::Partly => "partly",
             Self::Fails => "fails",
+            Self::Elsewhere => "elsewhere",
             Self::Open => "open",
         }
     }
@@ -57,6 +66,7 @@ impl Standing {
             Self::Holds => "✓",
             Self::Partly => "◐",
             Self::Fails => "✗",
+            Self::Elsewhere => "→",
             Self::Open => "○",
         }
     }
@@ -111,6 +121,7 @@ impl Entry<'_> {
                 Finding::HoldsWithin | Finding::Corrected => Standing::Partly,
                 Finding::Fails => Standing::Fails,
             },
+            Self::Untested(untested) if untested.elsewhere => Standing::Elsewhere,
             Self::Untested(_) => Standing::Open,
         }
     }
@@ -119,6 +130,7 @@ impl Entry<'_> {
         match self {
             Self::Measured(verdicts) => outcome(&verdicts[0].1.outcome).0.into(),
             Self::Settled(theorem) => theorem.finding.to_string(),
+            Self::Untested(untested) if untested.elsewhere => untested.reason.into(),
             Self::Untested(_) => "no verdict".into(),
         }
     }
@@ -308,11 +320,14 @@ pub fn family_page(store: &Store, letters: &str, to_root: &str) -> String {
                 );
             }
             Entry::Untested(untested) => {
-                let _ = write!(
-                    text,
-                    "**no verdict**: {}. Source: {}.",
-                    untested.reason, untested.source
-                );
+                let (reason, source) = (untested.reason, untested.source);
+                let _ = match untested.elsewhere {
+                    true => write!(
+                        text,
+                        "**no verdict of its own**, {reason}. Source: {source}."
+                    ),
+                    false => write!(text, "**no verdict**: {reason}. Source: {source}."),
+                };
                 if !untested.page.is_empty() {
                     let page = untested.page.replace(".html", ".md");
                     let _ = write!(text, " [More]({to_root}{page}).");

@@ -13,6 +13,8 @@ pub struct Untested {
     pub reason: &'static str,
     /// Page of the book that has something to say on it; empty for none.
     pub page: &'static str,
+    /// Whether other numbers of the catalogue settle it.
+    pub elsewhere: bool,
 }
 
 const fn untested(
@@ -28,6 +30,21 @@ const fn untested(
         statement,
         reason,
         page,
+        elsewhere: false,
+    }
+}
+
+/// A claim that other numbers settle, as `reason` says.
+const fn elsewhere(
+    id: &'static str,
+    source: &'static str,
+    statement: &'static str,
+    reason: &'static str,
+    page: &'static str,
+) -> Untested {
+    Untested {
+        elsewhere: true,
+        ..untested(id, source, statement, reason, page)
     }
 }
 
@@ -136,16 +153,16 @@ pub const UNTESTED: &[Untested] = &[
     untested("C-VAR-10", "book, chapter 7",
         "Attention alone makes a language model",
         "not run: no language model here yet", ""),
-    untested("C-VAR-11", "book, chapter 4",
+    elsewhere("C-VAR-11", "book, chapter 4",
         "The attention-only transformer denoises",
         "tested as C-THY-22 and C-THY-23", "denoise.html"),
     untested("C-CRIT-02", "arXiv 2411.17182",
         "Other signs and output matrices do as well",
         "not run yet", ""),
-    untested("C-CRIT-07", "derived by this project",
+    elsewhere("C-CRIT-07", "derived by this project",
         "D is not orthogonal, and ISTA is a poor solver",
         "tested as C-THY-17, C-THY-18, C-THY-20 and C-LAY-08", "ista.html"),
-    untested("C-CRIT-09", "derived by this project",
+    elsewhere("C-CRIT-09", "derived by this project",
         "Sparsity needs no learning",
         "tested as C-LAY-03", "layerwise.html"),
     untested("C-CRIT-10", "published tables",
