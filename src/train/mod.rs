@@ -3,6 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `ahead` | the next batch is decoded while a device works on this one |
 //! | `average` | the exponential moving average of the weights |
 //! | [`penalty`] | the sparse rate reduction as a term of the objective |
 //! | [`recipe`] | everything that fixes a run apart from network, data and seed |
@@ -10,6 +11,7 @@
 //! | [`optimiser`] | AdamW and Lion over the parameters of a network |
 //! | [`state`] | what a run needs to go on after an interruption |
 
+mod ahead;
 pub mod augment;
 mod average;
 pub mod optimiser;
@@ -19,6 +21,7 @@ pub mod recipe;
 pub mod state;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dfdx::prelude::*;
@@ -32,6 +35,7 @@ use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
 use crate::model::{Backbone, Classifier};
 use crate::seed;
+use ahead::ahead;
 use average::Average;
 use optimiser::{gradients_of, Optimiser};
 use penalty::Penalty;
@@ -126,11 +130,19 @@ pub fn train<D: Backbone<f32>>(
         }
         let mut order: Vec<usize> = (0..images.len()).collect();
         order.shuffle(&mut seed::stream(run.seed, &format!("order/{epoch}")));
-        let done = progress.batches;
-        for (index, batch) in order.chunks(recipe.batch).enumerate().skip(done) {
+        let mut batches = order.chunks(recipe.batch).skip(progress.batches);
+        let inputs = Inputs {
+            images,
+            recipe,
+            size: network.config().image_size,
+            epoch,
+            seed: run.seed,
+        };
+        let mut take_step = |batch: &[usize], made: Option<Vec<f32>>| -> Result<()> {
+            let index = progress.batches;
             let step = epoch * per_epoch + index;
             let (loss, mut gradients) =
-                batch_gradients(network, images, batch, recipe, epoch, run)?;
+                batch_gradients(network, &inputs, batch, made, run.threads)?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
@@ -156,6 +168,14 @@ pub fn train<D: Backbone<f32>>(
             if stop {
                 return Err(Error::Interrupted { step: step + 1 });
             }
+            Ok(())
+        };
+        if D::is_shared() {
+            // Every shard is decoded where it is computed: no core waits.
+            batches.try_for_each(|batch| take_step(batch, None))?;
+        } else {
+            let make = |batch: &[usize]| inputs.of(batch);
+            ahead(batches, make, |batch, made| take_step(batch, Some(made)))?;
         }
         let evaluated = match &average {
             Some(average) => average.network(network)?,
@@ -202,29 +222,56 @@ fn clip(gradients: &mut [Vec<f32>], longest: f64) {
     }
 }
 
-/// Mean loss of a batch and its gradient by parameter.
-fn batch_gradients<D: Backbone<f32>>(
-    network: &Classifier<f32, D>,
-    images: &Images,
-    batch: &[usize],
-    recipe: &Recipe,
+/// What the training images of an epoch become before they enter the network.
+struct Inputs<'a> {
+    images: &'a Images,
+    recipe: &'a Recipe,
+    /// Height and width that the network takes.
+    size: [usize; 2],
     epoch: usize,
-    run: &Run<'_>,
-) -> Result<(f64, Vec<Vec<f32>>)> {
-    let labels: Vec<usize> = batch.iter().map(|&image| images.labels[image]).collect();
-    let size = network.config().image_size;
-    gradients(network, &labels, recipe.objective(), run.threads, |piece| {
-        // Decoding and changing pictures is shared out as the kernels are: no core waits.
-        let inputs = batch[piece].par_iter().map(|&image| {
-            let mut rng = seed::stream(run.seed, &format!("augment/{epoch}/{image}"));
-            let picture = images.picture(image)?;
-            let changed = recipe.augmentation.apply(&picture, size, &mut rng);
+    seed: u64,
+}
+
+impl Inputs<'_> {
+    /// Reads and changes the images `batch`, shared out as the kernels are.
+    fn of(&self, batch: &[usize]) -> Result<Vec<f32>> {
+        let inputs = batch.par_iter().map(|&image| {
+            let mut rng = seed::stream(self.seed, &format!("augment/{}/{image}", self.epoch));
+            let picture = self.images.picture(image)?;
+            let changed = self
+                .recipe
+                .augmentation
+                .apply(&picture, self.size, &mut rng);
             let mut input = Vec::new();
-            images.normalise_into(&changed, &mut input);
+            self.images.normalise_into(&changed, &mut input);
             Ok(input)
         });
         Ok(inputs.collect::<Result<Vec<_>>>()?.concat())
-    })
+    }
+}
+
+/// Mean loss of a batch and its gradient by parameter. `made` are its inputs, if they have been made: for a
+/// device that takes the whole batch at once.
+fn batch_gradients<D: Backbone<f32>>(
+    network: &Classifier<f32, D>,
+    inputs: &Inputs<'_>,
+    batch: &[usize],
+    made: Option<Vec<f32>>,
+    threads: usize,
+) -> Result<(f64, Vec<Vec<f32>>)> {
+    let labels = batch.iter().map(|&image| inputs.images.labels[image]);
+    let labels: Vec<usize> = labels.collect();
+    let made = Mutex::new(made);
+    gradients(
+        network,
+        &labels,
+        inputs.recipe.objective(),
+        threads,
+        |piece| {
+            let made = made.lock().unwrap_or_else(PoisonError::into_inner).take();
+            made.map_or_else(|| inputs.of(&batch[piece]), Ok)
+        },
+    )
 }
 
 /// What training makes small.
