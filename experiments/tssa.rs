@@ -28,6 +28,7 @@ use whitebox::exact::mcr2::label_rate;
 use whitebox::exact::mssa::attention_update;
 use whitebox::exact::tssa::{code_memberships, memberships, tssa, tssa_code, variational_rate};
 use whitebox::fused;
+use whitebox::fused::product::{Matrix, Panels};
 use whitebox::harness::chart::{Axis, Chart, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
@@ -545,24 +546,22 @@ impl Operator {
                 std::hint::black_box(attention_update(z.view(), bases.view(), scale));
             }
             Self::FusedMssa => {
+                let (inner, d) = (bases.dim().0 * bases.dim().2, z.nrows());
+                let stacked = Matrix::new(&flat.bases, inner, d);
                 let weights = fused::attention::Weights {
                     norm: fused::layer_norm::Weights {
                         gain: &flat.ones,
                         bias: &flat.zeros,
                         epsilon: 1e-5,
                     },
-                    projection: &flat.bases,
+                    projection: &Panels::of(stacked.t()),
                     projection_bias: None,
                     output: None,
                     heads: bases.dim().0,
+                    head_width: bases.dim().2,
                     roles: fused::attention::Roles::One,
                 };
-                std::hint::black_box(fused::attention::forward(
-                    &flat.z,
-                    z.ncols(),
-                    &weights,
-                    fused::attention::Keep::Nothing,
-                ));
+                std::hint::black_box(fused::attention::forward(&flat.z, z.ncols(), &weights));
             }
         }
     }

@@ -28,6 +28,6 @@ pub mod model;
 pub mod parallel;
 pub mod seed;
 pub mod train;
-mod vectorised;
+pub mod vectorised;
 
 pub use error::{Error, Result};

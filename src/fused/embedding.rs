@@ -7,18 +7,22 @@
 //! `dV = LN2'(dF)` by `V = LN1(P) E^T + e`, `de = sum dV`, `dE = dV^T LN1(P)`, and the weights of LN1 from
 //! `dV E`. Nobody asks for `dP`.
 
-use super::layer_norm::{self, Weights as Norm};
-use super::product::{shared_product, Matrix};
+use rayon::prelude::*;
 
-use super::lanes;
+use super::buffer::Buffer;
+use super::lanes::{add_bias, add_to};
+use super::layer_norm::{self, Weights as Norm};
+use super::product::gradient::{add_products, Sum};
+use super::product::{product, Matrix, MatrixMut, Panels};
+use super::rows::{self, blocks_mut, sum_groups, Sums};
 
 /// Parameters of the embedding.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights<'a> {
     /// LayerNorm of the patches, if there is one.
     pub patch_norm: Option<Norm<'a>>,
-    /// `E`, (d, patch width).
-    pub weight: &'a [f32],
+    /// `E^T`, (patch width, d); for the adjoint `E`.
+    pub weight: &'a Panels<'static>,
     /// `e`, (d,).
     pub bias: &'a [f32],
     /// LayerNorm of the embedded patches, if there is one.
@@ -50,47 +54,67 @@ pub struct Gradients {
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// `LN1(P)`, (b patches, patch width); empty without that LayerNorm.
-    pub normalised: Vec<f32>,
+    pub normalised: Buffer,
     /// `V`, (b patches, d).
-    pub embedded: Vec<f32>,
+    pub embedded: Buffer,
 }
 
 /// Tokens (b n, d) of patches (b (n - 1), patch width).
-pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
-    let d = weights.bias.len();
-    let width = weights.weight.len() / d;
+pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
+    let (d, width) = (weights.bias.len(), weights.weight.depth());
     let rows = patches.len() / width;
-    let mut normalised = Vec::new();
-    let input = match weights.patch_norm {
-        Some(norm) => {
-            normalised = vec![0.0; patches.len()];
-            layer_norm::forward(patches, norm, &mut normalised);
-            &normalised
+    let block = rows::block(rows);
+    let there = |norm: Option<Norm<'_>>, width: usize| norm.map_or(0, |_| width);
+    let (patch_width, feature_width) = (there(weights.patch_norm, width), there(weights.norm, d));
+    let mut normalised = Buffer::unfilled(rows * patch_width);
+    let mut embedded = Buffer::unfilled(rows * d);
+    let mut features = Buffer::unfilled(rows * feature_width);
+    let blocks: Vec<_> = patches
+        .chunks(block * width)
+        .zip(blocks_mut(&mut normalised, patch_width, block))
+        .zip(blocks_mut(&mut embedded, d, block))
+        .zip(blocks_mut(&mut features, feature_width, block))
+        .collect();
+    let blocks = blocks.into_par_iter().with_max_len(1);
+    blocks.for_each(|(((patches, normalised), embedded), features)| {
+        let rows = patches.len() / width;
+        let input = match weights.patch_norm {
+            Some(norm) => {
+                layer_norm::forward(patches, norm, normalised);
+                normalised
+            }
+            None => patches,
+        };
+        for row in embedded.chunks_exact_mut(d) {
+            row.copy_from_slice(weights.bias);
         }
-        None => patches,
-    };
-    let mut embedded = weights.bias.repeat(rows);
-    let x = Matrix::new(input, rows, width);
-    let weight = Matrix::new(weights.weight, d, width);
-    shared_product(&mut embedded, x, weight.t(), 1.0, true);
-    let made;
+        let result = MatrixMut::new(embedded, rows, d);
+        product(
+            result,
+            Matrix::new(input, rows, width),
+            weights.weight,
+            1.0,
+            true,
+        );
+        if let Some(norm) = weights.norm {
+            layer_norm::forward(embedded, norm, features);
+        }
+    });
     let features = match weights.norm {
-        Some(norm) => {
-            let mut features = vec![0.0; rows * d];
-            layer_norm::forward(&embedded, norm, &mut features);
-            made = features;
-            &made
-        }
+        Some(_) => &features,
         None => &embedded,
     };
-    let image = weights.position.len() - d;
-    let mut z = Vec::with_capacity(rows / (image / d) * weights.position.len());
-    for features in features.chunks_exact(image) {
-        let start = z.len();
-        z.extend_from_slice(weights.class_token);
-        z.extend_from_slice(features);
-        lanes::add_to(&mut z[start..], weights.position);
-    }
+    let image = weights.position.len();
+    let mut z = Buffer::unfilled(rows / (image / d - 1) * image);
+    let images = z
+        .par_chunks_exact_mut(image)
+        .zip(features.par_chunks_exact(image - d));
+    images.for_each(|(z, features)| {
+        let (class_token, tokens) = z.split_at_mut(d);
+        let (first, positions) = weights.position.split_at(d);
+        add_bias(class_token, weights.class_token, first);
+        add_bias(tokens, features, positions);
+    });
     let saved = Saved {
         normalised,
         embedded,
@@ -104,54 +128,74 @@ pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
 /// patches (b (n - 1), patch width), dz (b n, d).
 pub fn backward(
     patches: &[f32],
-    weights: &Weights<'_>,
+    adjoint: &Weights<'_>,
     saved: &Saved,
     dz: &[f32],
     gradients: &mut Gradients,
 ) {
-    let d = weights.bias.len();
-    let width = weights.weight.len() / d;
+    let (d, width) = (adjoint.bias.len(), adjoint.weight.columns());
     let rows = patches.len() / width;
-    let mut dfeatures = Vec::with_capacity(rows * d);
-    for dz in dz.chunks_exact(weights.position.len()) {
-        lanes::add_to(&mut gradients.position, dz);
-        lanes::add_to(&mut gradients.class_token, &dz[..d]);
-        dfeatures.extend_from_slice(&dz[d..]);
+    let mut dembedded = Buffer::unfilled(rows * d);
+    let images = dz.chunks_exact(adjoint.position.len());
+    for (dz, dfeatures) in images.zip(dembedded.chunks_exact_mut(adjoint.position.len() - d)) {
+        add_to(&mut gradients.position, dz);
+        add_to(&mut gradients.class_token, &dz[..d]);
+        dfeatures.copy_from_slice(&dz[d..]);
     }
-    let dembedded = match weights.norm {
-        Some(norm) => {
-            let mut dembedded = vec![0.0; rows * d];
-            layer_norm::backward(
-                &saved.embedded,
-                norm,
-                &dfeatures,
-                &mut dembedded,
-                &mut gradients.norm,
-            );
-            dembedded
-        }
-        None => dfeatures,
-    };
-    layer_norm::add_sum_over_tokens(&mut gradients.bias, &dembedded);
-    let g = Matrix::new(&dembedded, rows, d);
-    let input = match weights.patch_norm {
+    let block = rows::block(rows);
+    let patch_width = adjoint.patch_norm.map_or(0, |_| width);
+    let feature_width = adjoint.norm.map_or(0, |_| d);
+    let [mut norm, mut bias] = [2 * feature_width, d].map(|width| Sums::of(rows, width));
+    let mut patch_norm = Sums::of(rows, 2 * patch_width);
+    let blocks: Vec<_> = patches
+        .chunks(block * width)
+        .zip(saved.embedded.chunks(block * d))
+        .zip(blocks_mut(&mut dembedded, d, block))
+        .zip(
+            norm.blocks_mut(block)
+                .zip(bias.blocks_mut(block))
+                .zip(patch_norm.blocks_mut(block)),
+        )
+        .collect();
+    let blocks = blocks.into_par_iter().with_max_len(1);
+    blocks.for_each(
+        |(((patches, embedded), dembedded), ((norm, bias), patch_norm))| {
+            let rows = embedded.len() / d;
+            if let Some(weights) = adjoint.norm {
+                let dfeatures = Buffer::copy_of(dembedded);
+                layer_norm::backward(embedded, weights, &dfeatures, dembedded, false, norm);
+            }
+            sum_groups(dembedded, d, bias);
+            if let Some(weights) = adjoint.patch_norm {
+                let mut dx = Buffer::unfilled(patches.len());
+                let result = MatrixMut::new(&mut dx, rows, width);
+                product(
+                    result,
+                    Matrix::new(dembedded, rows, d),
+                    adjoint.weight,
+                    1.0,
+                    false,
+                );
+                let mut unused = Buffer::unfilled(patches.len());
+                layer_norm::backward(patches, weights, &dx, &mut unused, false, patch_norm);
+            }
+        },
+    );
+    norm.add_to(&mut [&mut gradients.norm.gain, &mut gradients.norm.bias]);
+    bias.add_to(&mut [&mut gradients.bias]);
+    let of_patches = &mut gradients.patch_norm;
+    patch_norm.add_to(&mut [&mut of_patches.gain, &mut of_patches.bias]);
+    let input = match adjoint.patch_norm {
         Some(_) => &saved.normalised,
         None => patches,
     };
-    let x = Matrix::new(input, rows, width);
-    shared_product(&mut gradients.weight, g.t(), x, 1.0, true);
-    let Some(patch_norm) = weights.patch_norm else {
-        return;
-    };
-    let mut dx = vec![0.0; patches.len()];
-    let weight = Matrix::new(weights.weight, d, width);
-    shared_product(&mut dx, g, weight, 1.0, false);
-    let mut unused = vec![0.0; patches.len()];
-    layer_norm::backward(
-        patches,
-        patch_norm,
-        &dx,
-        &mut unused,
-        &mut gradients.patch_norm,
+    let term = (
+        Matrix::new(&dembedded, rows, d),
+        Panels::in_place(Matrix::new(input, rows, width)),
+        1.0,
     );
+    add_products(&mut [Sum {
+        gradient: &mut gradients.weight,
+        terms: vec![term],
+    }]);
 }

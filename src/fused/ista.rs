@@ -16,11 +16,9 @@
 //! folded: folding pays above `N = 2/3 d` tokens, and for a network that only runs forward always.
 //! Both have the same error bound, of two sums over `d` terms.
 
-use rayon::prelude::*;
-
-use super::layer_norm;
-use super::product::{add_transpose, shared_product, Matrix};
-use super::{lanes, layer_norm::Weights as Norm};
+use super::buffer::Buffer;
+use super::layer_norm::{self, Weights as Norm};
+use super::product::{add_transpose, product, Matrix, MatrixMut, Panels};
 use crate::vectorised::vectorised;
 
 /// Parameters and constants of the block.
@@ -28,14 +26,21 @@ use crate::vectorised::vectorised;
 pub struct Weights<'a> {
     /// LayerNorm before the block.
     pub norm: Norm<'a>,
-    /// `D`, (d, d).
-    pub dictionary: &'a [f32],
-    /// `B`, (d, d), from [`fold`]: if given, the block takes the folded form.
-    pub folded: Option<&'a [f32]>,
+    /// The matrices of one of the forms.
+    pub form: Form<'a>,
     /// `η`.
     pub step_size: f32,
     /// `η λ`.
     pub threshold: f32,
+}
+
+/// How the step is carried out. A forward pass reads a matrix as `X A`, the adjoint as `G A^T`.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// `B`, (d, d), from [`fold`]; for the adjoint `B^T`.
+    Folded(&'a Panels<'static>),
+    /// `D^T` and `D`, each (d, d); for the adjoint the same.
+    Residual([&'a Panels<'static>; 2]),
 }
 
 /// Derivatives of [`Weights`].
@@ -51,62 +56,72 @@ pub struct Gradients {
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// `X`, (rows, d).
-    pub normalised: Vec<f32>,
+    pub normalised: Buffer,
     /// `R`, (rows, d); empty in the folded form.
-    pub residual: Vec<f32>,
+    pub residual: Buffer,
+}
+
+impl Saved {
+    /// For so many rows.
+    pub fn unfilled(rows: usize, weights: &Weights<'_>) -> Self {
+        let size = rows * weights.norm.gain.len();
+        let residual = matches!(weights.form, Form::Residual(_));
+        Self {
+            normalised: Buffer::unfilled(size),
+            residual: Buffer::unfilled(if residual { size } else { 0 }),
+        }
+    }
 }
 
 /// `B = I + η (D - D^T D)`.
 ///
 /// # Shapes
 /// dictionary (d, d).
-pub fn fold(dictionary: &[f32], d: usize, step_size: f32) -> Vec<f32> {
-    let mut folded: Vec<f32> = dictionary.iter().map(|v| step_size * v).collect();
+pub fn fold(dictionary: &[f32], d: usize, step_size: f32) -> Buffer {
+    let mut folded = Buffer::copy_of(dictionary);
+    for value in folded.iter_mut() {
+        *value *= step_size;
+    }
     let matrix = Matrix::new(dictionary, d, d);
-    shared_product(&mut folded, matrix.t(), matrix, -step_size, true);
+    let result = MatrixMut::new(&mut folded, d, d);
+    product(result, matrix.t(), &Panels::of(matrix), -step_size, true);
     for i in 0..d {
         folded[i * d + i] += 1.0;
     }
     folded
 }
 
-/// `Z'` and what led to it.
+/// `Z'` of some rows, with what the backward pass reads.
 ///
 /// # Shapes
-/// y (rows, d).
-pub fn forward(y: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
+/// y, x (what [`Saved::normalised`] becomes) and z (rows, d); residual the same, or empty in the folded form.
+pub fn forward(
+    y: &[f32],
+    weights: &Weights<'_>,
+    x: &mut [f32],
+    residual: &mut [f32],
+    z: &mut [f32],
+) {
     let d = weights.norm.gain.len();
     let rows = y.len() / d;
-    let mut normalised = vec![0.0; y.len()];
-    layer_norm::forward(y, weights.norm, &mut normalised);
-    let x = Matrix::new(&normalised, rows, d);
-    let (mut z, residual) = match weights.folded {
-        Some(folded) => {
-            let mut z = vec![0.0; y.len()];
-            shared_product(&mut z, x, Matrix::new(folded, d, d), 1.0, false);
-            (z, Vec::new())
+    layer_norm::forward(y, weights.norm, x);
+    match weights.form {
+        Form::Folded(folded) => {
+            let result = MatrixMut::new(z, rows, d);
+            product(result, Matrix::new(x, rows, d), folded, 1.0, false);
         }
-        None => {
-            let dictionary = Matrix::new(weights.dictionary, d, d);
-            let mut residual = normalised.clone();
-            shared_product(&mut residual, x, dictionary.t(), -1.0, true);
-            let mut z = normalised.clone();
-            let r = Matrix::new(&residual, rows, d);
-            shared_product(&mut z, r, dictionary, weights.step_size, true);
-            (z, residual)
+        Form::Residual([transposed, dictionary]) => {
+            residual.copy_from_slice(x);
+            let result = MatrixMut::new(residual, rows, d);
+            product(result, Matrix::new(x, rows, d), transposed, -1.0, true);
+            z.copy_from_slice(x);
+            let result = MatrixMut::new(z, rows, d);
+            let r = Matrix::new(residual, rows, d);
+            product(result, r, dictionary, weights.step_size, true);
         }
-    };
-    z.par_chunks_mut(TASK)
-        .for_each(|z| shifted_relu(z, weights.threshold));
-    let saved = Saved {
-        normalised,
-        residual,
-    };
-    (z, saved)
+    }
+    shifted_relu(z, weights.threshold);
 }
-
-/// Numbers per task of an operation without sums.
-const TASK: usize = 1 << 14;
 
 vectorised! {
     /// `z <- max(0, z - threshold)`; NaN stays NaN.
@@ -127,61 +142,65 @@ vectorised! {
     }
 }
 
-/// Turns `dz` into `dy` in place, and adds to `gradients`; `z` is the block's output.
-///
-/// # Shapes
-/// y, z and dz (rows, d).
-pub fn backward(
-    y: &[f32],
-    z: &[f32],
-    weights: &Weights<'_>,
-    saved: &Saved,
-    dz: &mut [f32],
-    gradients: &mut Gradients,
-) {
-    let d = weights.norm.gain.len();
-    let rows = y.len() / d;
-    dz.par_chunks_mut(TASK)
-        .zip(z.par_chunks(TASK))
-        .for_each(|(dz, z)| mask(dz, z));
-    let x = Matrix::new(&saved.normalised, rows, d);
-    let dictionary = Matrix::new(weights.dictionary, d, d);
-    let mut dx = vec![0.0; y.len()];
-    match weights.folded {
-        Some(folded) => {
-            let g = Matrix::new(dz, rows, d);
-            let folded = Matrix::new(folded, d, d);
-            shared_product(&mut dx, g, folded.t(), 1.0, false);
-            let mut dfolded = vec![0.0; d * d];
-            shared_product(&mut dfolded, x.t(), g, 1.0, false);
-            unfold(dictionary, weights.step_size, dfolded, gradients);
-        }
-        None => {
-            let eta = weights.step_size;
-            let mut dresidual = vec![0.0; y.len()];
-            let g = Matrix::new(dz, rows, d);
-            shared_product(&mut dresidual, g, dictionary.t(), eta, false);
-            let r = Matrix::new(&saved.residual, rows, d);
-            shared_product(&mut gradients.dictionary, r.t(), g, eta, true);
-            let dr = Matrix::new(&dresidual, rows, d);
-            shared_product(&mut gradients.dictionary, dr.t(), x, -1.0, true);
-            dx.par_chunks_mut(TASK)
-                .zip(dresidual.par_chunks(TASK).zip(dz.par_chunks(TASK)))
-                .for_each(|(dx, (dr, g))| lanes::sum_into(dx, dr, g));
-            shared_product(&mut dx, dr, dictionary, -1.0, true);
+vectorised! {
+    /// `sum <- a + b`.
+    pub fn sum_into(sum: &mut [f32], a: &[f32], b: &[f32]) {
+        for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
+            *sum = a + b;
         }
     }
-    dz.fill(0.0);
-    layer_norm::backward(y, weights.norm, &dx, dz, &mut gradients.norm);
 }
 
-/// Adds `dD = η (dB - D (dB + dB^T))`.
-fn unfold(dictionary: Matrix<'_>, eta: f32, mut dfolded: Vec<f32>, gradients: &mut Gradients) {
-    let d = dictionary.rows();
-    for (dd, db) in gradients.dictionary.iter_mut().zip(&dfolded) {
-        *dd += eta * db;
+/// `dY` of some rows from `dZ'`, which becomes `G`; `z` is the block's output. In the residual's form `dresidual`
+/// receives `dR`; `sums` the LayerNorm's, see [`layer_norm::backward`].
+///
+/// # Shapes
+/// y, z, dz and dy (rows, d); dresidual the same, or empty in the folded form.
+pub fn backward(
+    [y, z]: [&[f32]; 2],
+    adjoint: &Weights<'_>,
+    dz: &mut [f32],
+    dy: &mut [f32],
+    dresidual: &mut [f32],
+    sums: &mut [f32],
+) {
+    let d = adjoint.norm.gain.len();
+    let rows = y.len() / d;
+    mask(dz, z);
+    let mut dx = Buffer::unfilled(y.len());
+    let g = Matrix::new(dz, rows, d);
+    match adjoint.form {
+        Form::Folded(folded) => {
+            product(MatrixMut::new(&mut dx, rows, d), g, folded, 1.0, false);
+        }
+        Form::Residual([transposed, dictionary]) => {
+            let result = MatrixMut::new(dresidual, rows, d);
+            product(result, g, transposed, adjoint.step_size, false);
+            sum_into(&mut dx, dresidual, dz);
+            let dr = Matrix::new(dresidual, rows, d);
+            product(MatrixMut::new(&mut dx, rows, d), dr, dictionary, -1.0, true);
+        }
+    }
+    layer_norm::backward(y, adjoint.norm, &dx, dy, false, sums);
+}
+
+/// Adds `dD = η (dB - D (dB + dB^T))` to `gradient`; `dfolded` is `dB`.
+///
+/// # Shapes
+/// All (d, d).
+pub fn unfold(dictionary: &[f32], step_size: f32, mut dfolded: Buffer, gradient: &mut [f32]) {
+    let d = dictionary.len().isqrt();
+    for (dd, db) in gradient.iter_mut().zip(dfolded.iter()) {
+        *dd += step_size * db;
     }
     add_transpose(&mut dfolded, d);
-    let sum = Matrix::new(&dfolded, d, d);
-    shared_product(&mut gradients.dictionary, dictionary, sum, -eta, true);
+    let sum = Panels::of(Matrix::new(&dfolded, d, d));
+    let dictionary = Matrix::new(dictionary, d, d);
+    product(
+        MatrixMut::new(gradient, d, d),
+        dictionary,
+        &sum,
+        -step_size,
+        true,
+    );
 }

@@ -1,54 +1,94 @@
 //! Loops written so that the compiler vectorises them. Floating-point sums are not associative, so
 //! the compiler may not reorder a plain sum: these keep [`LANES`] partial sums, in a fixed order.
+//!
+//! [`sum`], [`dot`] and the other functions of one row are inlined into loops over many, which
+//! [`vectorised`](crate::vectorised) compiles for what the processor has.
 
 use crate::vectorised::vectorised;
 
-/// Partial sums kept by a reduction: two AVX2 registers.
-pub const LANES: usize = 16;
+/// Partial sums kept by a reduction: two AVX-512 registers, or four of AVX2.
+pub const LANES: usize = 32;
 
-vectorised! {
-    /// `sum_i x_i`.
-    pub fn sum(x: &[f32]) -> f32 {
-        let mut lanes = [0.0f32; LANES];
-        let chunks = x.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane += value;
-            }
+/// `sum_i f(x_i, y_i)` for `x` and `y` of one length.
+#[inline(always)]
+fn reduce(x: &[f32], y: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+    let rest = xs.remainder().iter().zip(ys.remainder());
+    for (x, y) in xs.zip(ys) {
+        for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane = f(*lane, *x, *y);
         }
-        fold(lanes, rest.iter().copied())
     }
+    for (lane, (x, y)) in lanes.iter_mut().zip(rest) {
+        *lane = f(*lane, *x, *y);
+    }
+    total(lanes)
 }
 
-vectorised! {
-    /// `sum_i x_i y_i`.
-    pub fn dot(x: &[f32], y: &[f32]) -> f32 {
-        let mut lanes = [0.0f32; LANES];
-        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        let rest = xs.remainder().iter().zip(ys.remainder());
-        for (x, y) in xs.zip(ys) {
-            for ((lane, x), y) in lanes.iter_mut().zip(x).zip(y) {
-                *lane += x * y;
-            }
+/// One number of many, always in the same order.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for index in 0..half {
+            lanes[index] = f(lanes[index], lanes[index + half]);
         }
-        fold(lanes, rest.map(|(x, y)| x * y))
+        half /= 2;
     }
+    lanes[0]
 }
 
-vectorised! {
-    /// `sum_i (x_i - centre)^2`.
-    pub fn squared_distance(x: &[f32], centre: f32) -> f32 {
-        let mut lanes = [0.0f32; LANES];
-        let chunks = x.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane += (value - centre) * (value - centre);
-            }
+/// The sum of all partial sums.
+#[inline(always)]
+pub fn total(lanes: [f32; LANES]) -> f32 {
+    fold(lanes, |a, b| a + b)
+}
+
+/// `sum_i x_i`.
+#[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    reduce(x, x, |sum, x, _| sum + x)
+}
+
+/// `sum_i x_i y_i`.
+#[inline(always)]
+pub fn dot(x: &[f32], y: &[f32]) -> f32 {
+    reduce(x, y, |sum, x, y| x.mul_add(y, sum))
+}
+
+/// `sum_i (x_i - centre)^2`.
+#[inline(always)]
+pub fn squared_distance(x: &[f32], centre: f32) -> f32 {
+    reduce(x, x, |sum, x, _| (x - centre).mul_add(x - centre, sum))
+}
+
+/// The largest of `x`; minus infinity if there is none or all are NaN.
+#[inline(always)]
+pub fn largest(x: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > *lane { value } else { *lane };
         }
-        fold(lanes, rest.iter().map(|v| (v - centre) * (v - centre)))
     }
+    for (lane, &value) in lanes.iter_mut().zip(rest) {
+        *lane = if value > *lane { value } else { *lane };
+    }
+    fold(lanes, |a, b| if b > a { b } else { a })
+}
+
+/// Turns scores into `exp(scale (x - max x))` and returns the largest score and the sum: what a softmax is but for
+/// the division. A NaN anywhere makes the sum NaN.
+#[inline(always)]
+pub fn exponentials(row: &mut [f32], scale: f32) -> (f32, f32) {
+    let largest = largest(row);
+    for value in row.iter_mut() {
+        *value = exponential((*value - largest) * scale);
+    }
+    (largest, sum(row))
 }
 
 vectorised! {
@@ -61,56 +101,26 @@ vectorised! {
 }
 
 vectorised! {
-    /// `sum <- a + b`.
-    pub fn sum_into(sum: &mut [f32], a: &[f32], b: &[f32]) {
-        for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
-            *sum = a + b;
+    /// Adds the rows of `x` to `y`, one after the other.
+    pub fn add_rows_to(y: &mut [f32], x: &[f32]) {
+        for x in x.chunks_exact(y.len()) {
+            for (y, x) in y.iter_mut().zip(x) {
+                *y += x;
+            }
         }
     }
 }
 
 vectorised! {
-    /// `row <- softmax(scale row)`: `exp(scale (x - max x)) / sum`, for rows of any size. A NaN
-    /// anywhere makes the whole row NaN.
-    pub fn softmax(row: &mut [f32], scale: f32) {
-        let mut lanes = [f32::NEG_INFINITY; LANES];
-        let chunks = row.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                *lane = lane.max(value);
+    /// `sum <- x + bias`, the same for every row of `x`.
+    pub fn add_bias(sum: &mut [f32], x: &[f32], bias: &[f32]) {
+        let rows = sum.chunks_exact_mut(bias.len()).zip(x.chunks_exact(bias.len()));
+        for (sum, x) in rows {
+            for (sum, (x, bias)) in sum.iter_mut().zip(x.iter().zip(bias)) {
+                *sum = x + bias;
             }
         }
-        let largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-        for value in row.iter_mut() {
-            *value = exponential((*value - largest) * scale);
-        }
-        let mut lanes = [0.0f32; LANES];
-        let chunks = row.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane += value;
-            }
-        }
-        let factor = 1.0 / fold(lanes, rest.iter().copied());
-        for value in row.iter_mut() {
-            *value *= factor;
-        }
     }
-}
-
-/// Adds up partial sums and what did not fill them, in a fixed order.
-#[inline(always)]
-fn fold(lanes: [f32; LANES], rest: impl Iterator<Item = f32>) -> f32 {
-    let mut total = 0.0;
-    for lane in lanes {
-        total += lane;
-    }
-    for value in rest {
-        total += value;
-    }
-    total
 }
 
 /// `e^x` for `x <= 0`, relative error below 2.4e-7 (two units in the last place); for `x < -87` it is
@@ -126,9 +136,9 @@ pub fn exponential(x: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let bounded = if x < -87.0 { -87.0 } else { x };
-    let k = (bounded * std::f32::consts::LOG2_E + ROUND) - ROUND;
-    let r = (bounded - k * LN2_HIGH) - k * LN2_LOW;
-    let mut polynomial = 1.0 / 5040.0;
+    let k = bounded.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let r = k.mul_add(-LN2_LOW, k.mul_add(-LN2_HIGH, bounded));
+    let mut polynomial: f32 = 1.0 / 5040.0;
     for coefficient in [
         1.0 / 720.0,
         1.0 / 120.0,
@@ -138,7 +148,7 @@ pub fn exponential(x: f32) -> f32 {
         1.0,
         1.0,
     ] {
-        polynomial = polynomial * r + coefficient;
+        polynomial = polynomial.mul_add(r, coefficient);
     }
     // Casting a NaN gives 0, and the product keeps the NaN of the polynomial.
     let power = f32::from_bits(((k as i32 + 127) << 23) as u32);
@@ -162,16 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn softmax_rows_sum_to_one_and_survive_large_scores() {
+    fn exponentials_of_large_scores_are_at_most_one_and_their_sum_tells_of_nan() {
         for length in [1, 2, 15, 16, 17, 50, 197] {
             let mut row: Vec<f32> = (0..length).map(|i| 1e4 * (i as f32).sin()).collect();
-            softmax(&mut row, 0.125);
-            assert!((sum(&row) - 1.0).abs() < 1e-5);
+            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let (largest, total) = exponentials(&mut row, 0.125);
+            assert_eq!(largest, most);
+            assert!(row.iter().all(|v| (0.0..=1.0).contains(v)) && row.contains(&1.0));
+            assert!(
+                (f64::from(total) - row.iter().map(|&v| f64::from(v)).sum::<f64>()).abs() < 1e-4
+            );
         }
-        let mut row = vec![0.0; 40];
-        row[33] = f32::NAN;
-        softmax(&mut row, 1.0);
-        assert!(row.iter().all(|v| v.is_nan()));
+        for place in [0, 33, 39] {
+            let mut row = vec![0.0; 40];
+            row[place] = f32::NAN;
+            assert!(exponentials(&mut row, 1.0).1.is_nan());
+        }
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! Adjoint, with `g = γ ∘ dx` and bars for means over features:
 //! `dγ = sum_tokens dx ∘ x̂`, `dβ = sum_tokens dx`, `dz = s (g - ḡ - x̂ (g x̂)‾)`.
 
-use rayon::prelude::*;
-
 use super::lanes;
+use super::rows::GROUP;
 use crate::vectorised::vectorised;
 
 /// Gain, bias and the constant under the root.
@@ -29,17 +28,8 @@ pub struct Gradients {
     pub bias: Vec<f32>,
 }
 
-impl Gradients {
-    /// All zero.
-    pub fn zeros(features: usize) -> Self {
-        Self {
-            gain: vec![0.0; features],
-            bias: vec![0.0; features],
-        }
-    }
-}
-
 /// Mean and inverse deviation of one token.
+#[inline(always)]
 fn moments(z: &[f32], epsilon: f32) -> (f32, f32) {
     let inverse = 1.0 / z.len() as f32;
     let mean = lanes::sum(z) * inverse;
@@ -48,134 +38,73 @@ fn moments(z: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 vectorised! {
-    /// `x <- γ ∘ (z - mean) s + β` for one token.
-    pub fn scale_and_shift(x: &mut [f32], z: &[f32], weights: Weights<'_>, mean: f32, s: f32) {
-        let affine = weights.gain.iter().zip(weights.bias);
-        for ((x, z), (gain, bias)) in x.iter_mut().zip(z).zip(affine) {
-            *x = (z - mean) * s * gain + bias;
-        }
-    }
-}
-
-/// Tokens per task: sums over tokens are made task by task, so this is part of a result.
-const TASK: usize = 64;
-
-/// # Shapes
-/// z and x (rows, features).
-pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
-    let features = weights.gain.len();
-    let tasks = x
-        .par_chunks_mut(TASK * features)
-        .zip(z.par_chunks(TASK * features));
-    tasks.for_each(|(x, z)| {
+    /// # Shapes
+    /// z and x (rows, features).
+    pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
+        let features = weights.gain.len();
         for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
             let (mean, s) = moments(z, weights.epsilon);
-            scale_and_shift(x, z, weights, mean, s);
-        }
-    });
-}
-
-/// Adds the adjoint to `dz` and to `gradients`; `z` is the input of [`forward`].
-///
-/// # Shapes
-/// z, dx and dz (rows, features).
-pub fn backward(
-    z: &[f32],
-    weights: Weights<'_>,
-    dx: &[f32],
-    dz: &mut [f32],
-    gradients: &mut Gradients,
-) {
-    let features = weights.gain.len();
-    let task = TASK * features;
-    let tasks = dz
-        .par_chunks_mut(task)
-        .zip(z.par_chunks(task))
-        .zip(dx.par_chunks(task));
-    let parts: Vec<Gradients> = tasks
-        .map(|((dz, z), dx)| {
-            let mut part = Gradients::zeros(features);
-            let mut normalised = vec![0.0; features];
-            let mut g = vec![0.0; features];
-            let rows = z.chunks_exact(features).zip(dx.chunks_exact(features));
-            for ((z, dx), dz) in rows.zip(dz.chunks_exact_mut(features)) {
-                let (mean, s) = moments(z, weights.epsilon);
-                let token = Token { z, dx, mean, s };
-                token_weights(token, weights.gain, &mut normalised, &mut g, &mut part);
-                let inverse = 1.0 / features as f32;
-                let mean_g = lanes::sum(&g) * inverse;
-                let mean_gx = lanes::dot(&g, &normalised) * inverse;
-                token_input(dz, &g, &normalised, s, mean_g, mean_gx);
+            let affine = weights.gain.iter().zip(weights.bias);
+            for ((x, z), (gain, bias)) in x.iter_mut().zip(z).zip(affine) {
+                *x = ((z - mean) * s).mul_add(*gain, *bias);
             }
-            part
-        })
-        .collect();
-    for part in parts {
-        lanes::add_to(&mut gradients.gain, &part.gain);
-        lanes::add_to(&mut gradients.bias, &part.bias);
-    }
-}
-
-/// Adds the sum over tokens of `g` (rows, features) to `bias`.
-pub fn add_sum_over_tokens(bias: &mut [f32], g: &[f32]) {
-    let features = bias.len();
-    let parts: Vec<Vec<f32>> = g
-        .par_chunks(TASK * features)
-        .map(|task| {
-            let mut sum = vec![0.0; features];
-            for row in task.chunks_exact(features) {
-                lanes::add_to(&mut sum, row);
-            }
-            sum
-        })
-        .collect();
-    for part in parts {
-        lanes::add_to(bias, &part);
-    }
-}
-
-/// One token's input, derivative by its output, mean and inverse deviation.
-#[derive(Debug, Clone, Copy)]
-pub struct Token<'a> {
-    z: &'a [f32],
-    dx: &'a [f32],
-    mean: f32,
-    s: f32,
-}
-
-vectorised! {
-    /// `x̂`, `g = γ ∘ dx`, and the weights' derivatives, for one token.
-    pub fn token_weights(
-        token: Token<'_>,
-        gain: &[f32],
-        normalised: &mut [f32],
-        g: &mut [f32],
-        gradients: &mut Gradients
-    ) {
-        let inputs = token.z.iter().zip(token.dx).zip(gain);
-        let outputs = normalised.iter_mut().zip(g.iter_mut());
-        let sums = gradients.gain.iter_mut().zip(gradients.bias.iter_mut());
-        for ((((z, dx), gain), (x, g)), (dgain, dbias)) in inputs.zip(outputs).zip(sums) {
-            *x = (z - token.mean) * token.s;
-            *g = dx * gain;
-            *dgain += dx * *x;
-            *dbias += dx;
         }
     }
 }
 
 vectorised! {
-    /// `dz += s (g - ḡ - x̂ (g x̂)‾)` for one token.
-    pub fn token_input(
-        dz: &mut [f32],
-        g: &[f32],
-        normalised: &[f32],
-        s: f32,
-        mean_g: f32,
-        mean_gx: f32
+    /// The adjoint of [`forward`], of which `z` is the input: adds `dz` to `result` if `accumulate`, else overwrites
+    /// it. `sums` receives `dγ` and `dβ` of each group of tokens.
+    ///
+    /// # Shapes
+    /// z, dx and result (rows, features); sums (groups, 2 features).
+    pub fn backward(
+        z: &[f32],
+        weights: Weights<'_>,
+        dx: &[f32],
+        result: &mut [f32],
+        accumulate: bool,
+        sums: &mut [f32]
     ) {
-        for ((dz, g), x) in dz.iter_mut().zip(g).zip(normalised) {
-            *dz += s * (g - mean_g - x * mean_gx);
+        let features = weights.gain.len();
+        let inverse = 1.0 / features as f32;
+        sums.fill(0.0);
+        let inputs = z.chunks_exact(features).zip(dx.chunks_exact(features));
+        for (row, ((z, dx), dz)) in inputs.zip(result.chunks_exact_mut(features)).enumerate() {
+            let group = row / GROUP * 2 * features;
+            let (dgain, dbias) = sums[group..group + 2 * features].split_at_mut(features);
+            let (mean, s) = moments(z, weights.epsilon);
+            let mut of_g = [0.0f32; lanes::LANES];
+            let mut of_gx = [0.0f32; lanes::LANES];
+            let chunk = lanes::LANES;
+            for start in (0..features).step_by(chunk) {
+                let end = (start + chunk).min(features);
+                let inputs = z[start..end].iter().zip(&dx[start..end]).zip(&weights.gain[start..end]);
+                let outputs = dgain[start..end].iter_mut().zip(&mut dbias[start..end]);
+                let lanes = of_g.iter_mut().zip(&mut of_gx);
+                for ((((z, dx), gain), (dgain, dbias)), (sum, product)) in inputs.zip(outputs).zip(lanes) {
+                    let x = (z - mean) * s;
+                    let g = dx * gain;
+                    *dgain = dx.mul_add(x, *dgain);
+                    *dbias += dx;
+                    *sum += g;
+                    *product = g.mul_add(x, *product);
+                }
+            }
+            let mean_g = lanes::total(of_g) * inverse;
+            let mean_gx = lanes::total(of_gx) * inverse;
+            let inputs = z.iter().zip(dx).zip(weights.gain);
+            if accumulate {
+                for (dz, ((z, dx), gain)) in dz.iter_mut().zip(inputs) {
+                    let x = (z - mean) * s;
+                    *dz = s.mul_add(x.mul_add(-mean_gx, dx * gain - mean_g), *dz);
+                }
+            } else {
+                for (dz, ((z, dx), gain)) in dz.iter_mut().zip(inputs) {
+                    let x = (z - mean) * s;
+                    *dz = s * x.mul_add(-mean_gx, dx * gain - mean_g);
+                }
+            }
         }
     }
 }

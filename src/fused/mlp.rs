@@ -6,12 +6,12 @@
 //! `dV = (G B) ∘ (Φ(V) + V φ(V))`, `da = sum_tokens dV`, `dA = dV^T X`, `dX = dV A`, and
 //! `dY = G + LN'(dX)`.
 
-use rayon::prelude::*;
-
-use super::lanes::exponential;
+use super::buffer::Buffer;
+use super::lanes::{add_bias, exponential};
 use super::layer_norm;
 use super::layer_norm::Weights as Norm;
-use super::product::{shared_product, Matrix};
+use super::product::{product, Matrix, MatrixMut, Panels};
+use super::rows::sum_groups;
 use crate::vectorised::vectorised;
 
 /// Parameters of the block.
@@ -19,12 +19,12 @@ use crate::vectorised::vectorised;
 pub struct Weights<'a> {
     /// LayerNorm before the block.
     pub norm: Norm<'a>,
-    /// `A`, (hidden, d).
-    pub rise: &'a [f32],
+    /// `A^T`, (d, hidden); for the adjoint `A`.
+    pub rise: &'a Panels<'static>,
     /// `a`, (hidden,).
     pub rise_bias: &'a [f32],
-    /// `B`, (d, hidden).
-    pub fall: &'a [f32],
+    /// `B^T`, (hidden, d); for the adjoint `B`.
+    pub fall: &'a Panels<'static>,
     /// `b`, (d,).
     pub fall_bias: &'a [f32],
 }
@@ -48,81 +48,82 @@ pub struct Gradients {
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// `X`, (rows, d).
-    pub normalised: Vec<f32>,
+    pub normalised: Buffer,
     /// `V`, (rows, hidden).
-    pub hidden: Vec<f32>,
+    pub hidden: Buffer,
     /// `GELU(V)`, (rows, hidden).
-    pub active: Vec<f32>,
+    pub active: Buffer,
 }
 
-/// Numbers per task of an operation without sums.
-const TASK: usize = 1 << 13;
-
-/// `Z'` and what led to it.
-///
-/// # Shapes
-/// y (rows, d).
-pub fn forward(y: &[f32], weights: &Weights<'_>) -> (Vec<f32>, Saved) {
-    let (d, width) = (weights.fall_bias.len(), weights.rise_bias.len());
-    let rows = y.len() / d;
-    let mut normalised = vec![0.0; y.len()];
-    layer_norm::forward(y, weights.norm, &mut normalised);
-    let mut hidden = weights.rise_bias.repeat(rows);
-    let x = Matrix::new(&normalised, rows, d);
-    let rise = Matrix::new(weights.rise, width, d);
-    shared_product(&mut hidden, x, rise.t(), 1.0, true);
-    let mut active = vec![0.0; hidden.len()];
-    active
-        .par_chunks_mut(TASK)
-        .zip(hidden.par_chunks(TASK))
-        .for_each(|(active, hidden)| gelu(active, hidden));
-    let mut z = y.to_vec();
-    z.par_chunks_mut(d)
-        .with_min_len(64)
-        .for_each(|row| super::lanes::add_to(row, weights.fall_bias));
-    let h = Matrix::new(&active, rows, width);
-    let fall = Matrix::new(weights.fall, d, width);
-    shared_product(&mut z, h, fall.t(), 1.0, true);
-    let saved = Saved {
-        normalised,
-        hidden,
-        active,
-    };
-    (z, saved)
+impl Saved {
+    /// For so many rows.
+    pub fn unfilled(rows: usize, weights: &Weights<'_>) -> Self {
+        let width = weights.rise_bias.len();
+        Self {
+            normalised: Buffer::unfilled(rows * weights.fall_bias.len()),
+            hidden: Buffer::unfilled(rows * width),
+            active: Buffer::unfilled(rows * width),
+        }
+    }
 }
 
-/// Turns `dz` into `dy` in place, and adds to `gradients`.
+/// `Z'` of some rows, with what the backward pass reads: see [`Saved`] for `x`, `hidden` and `active`.
 ///
 /// # Shapes
-/// y and dz (rows, d).
-pub fn backward(
+/// y, x and z (rows, d); hidden and active (rows, hidden).
+pub fn forward(
     y: &[f32],
     weights: &Weights<'_>,
-    saved: &Saved,
-    dz: &mut [f32],
-    gradients: &mut Gradients,
+    x: &mut [f32],
+    hidden: &mut [f32],
+    active: &mut [f32],
+    z: &mut [f32],
 ) {
     let (d, width) = (weights.fall_bias.len(), weights.rise_bias.len());
     let rows = y.len() / d;
-    layer_norm::add_sum_over_tokens(&mut gradients.fall_bias, dz);
+    layer_norm::forward(y, weights.norm, x);
+    for row in hidden.chunks_exact_mut(width) {
+        row.copy_from_slice(weights.rise_bias);
+    }
+    let result = MatrixMut::new(hidden, rows, width);
+    product(result, Matrix::new(x, rows, d), weights.rise, 1.0, true);
+    gelu(active, hidden);
+    add_bias(z, y, weights.fall_bias);
+    let h = Matrix::new(active, rows, width);
+    product(MatrixMut::new(z, rows, d), h, weights.fall, 1.0, true);
+}
+
+/// `dY` of some rows from `dZ'`, and `dhidden`, which is `dV`. `sums` receives those of the
+/// LayerNorm, see [`layer_norm::backward`]; `fall_sums` and `rise_sums` those of the biases.
+///
+/// # Shapes
+/// y, dz and dy (rows, d); hidden and dhidden (rows, hidden).
+pub fn backward(
+    [y, hidden]: [&[f32]; 2],
+    adjoint: &Weights<'_>,
+    dz: &[f32],
+    [dy, dhidden]: [&mut [f32]; 2],
+    [sums, fall_sums, rise_sums]: [&mut [f32]; 3],
+) {
+    let (d, width) = (adjoint.fall_bias.len(), adjoint.rise_bias.len());
+    let rows = y.len() / d;
+    sum_groups(dz, d, fall_sums);
     let g = Matrix::new(dz, rows, d);
-    let h = Matrix::new(&saved.active, rows, width);
-    shared_product(&mut gradients.fall, g.t(), h, 1.0, true);
-    let mut dhidden = vec![0.0; rows * width];
-    let fall = Matrix::new(weights.fall, d, width);
-    shared_product(&mut dhidden, g, fall, 1.0, false);
-    dhidden
-        .par_chunks_mut(TASK)
-        .zip(saved.hidden.par_chunks(TASK))
-        .for_each(|(dhidden, hidden)| gelu_adjoint(dhidden, hidden));
-    layer_norm::add_sum_over_tokens(&mut gradients.rise_bias, &dhidden);
-    let dv = Matrix::new(&dhidden, rows, width);
-    let x = Matrix::new(&saved.normalised, rows, d);
-    shared_product(&mut gradients.rise, dv.t(), x, 1.0, true);
-    let mut dx = vec![0.0; y.len()];
-    let rise = Matrix::new(weights.rise, width, d);
-    shared_product(&mut dx, dv, rise, 1.0, false);
-    layer_norm::backward(y, weights.norm, &dx, dz, &mut gradients.norm);
+    let result = MatrixMut::new(dhidden, rows, width);
+    product(result, g, adjoint.fall, 1.0, false);
+    gelu_adjoint(dhidden, hidden);
+    sum_groups(dhidden, width, rise_sums);
+    let mut dx = Buffer::unfilled(y.len());
+    let dv = Matrix::new(dhidden, rows, width);
+    product(
+        MatrixMut::new(&mut dx, rows, d),
+        dv,
+        adjoint.rise,
+        1.0,
+        false,
+    );
+    dy.copy_from_slice(dz);
+    layer_norm::backward(y, adjoint.norm, &dx, dy, true, sums);
 }
 
 /// `Φ(x)` and `e^{-x²/2}`; the former with an error below 6e-7: half of the 1.5e-7 of Abramowitz and
@@ -131,10 +132,12 @@ pub fn backward(
 #[inline(always)]
 fn normal(x: f32) -> (f32, f32) {
     let bell = exponential(-0.5 * x * x);
-    let t = 1.0 / (1.0 + 0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2 * x.abs());
-    let mut tail = 1.061_405_4;
+    let t = 1.0
+        / x.abs()
+            .mul_add(0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2, 1.0);
+    let mut tail: f32 = 1.061_405_4;
     for coefficient in [-1.453_152, 1.421_413_8, -0.284_496_73, 0.254_829_6] {
-        tail = tail * t + coefficient;
+        tail = tail.mul_add(t, coefficient);
     }
     let tail = 0.5 * tail * t * bell;
     (if x < 0.0 { tail } else { 1.0 - tail }, bell)
@@ -155,7 +158,7 @@ vectorised! {
         const FACTOR: f32 = 0.398_942_3;
         for (d, &h) in d.iter_mut().zip(hidden) {
             let (distribution, bell) = normal(h);
-            *d *= distribution + h * bell * FACTOR;
+            *d *= (h * bell).mul_add(FACTOR, distribution);
         }
     }
 }

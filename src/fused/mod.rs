@@ -3,31 +3,35 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`buffer`] | memory that passes from one operation to the next of its size |
 //! | [`lanes`] | sums, exponentials and element-wise loops that the compiler vectorises |
-//! | [`product`] | the one wrapper over the `gemm` crate |
+//! | [`product`] | matrix products on the inner loops of the `gemm` crates |
+//! | [`rows`] | work on blocks of tokens, and sums over tokens |
 //! | [`layer_norm`] | LayerNorm and its adjoint |
 //! | [`embedding`] | patches to tokens, and its adjoint |
 //! | [`attention`] | `Y = Z + MSSA(LN(Z))`, or MHSA, and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
 //! | [`mlp`] | `Z' = Y + MLP(LN(Y))` and its adjoint |
+//! | [`layers`] | both blocks, layer by layer, shared out over threads |
 //! | [`optimiser`] | AdamW and Lion, element by element |
-//! | [`layer`] | both blocks, and what the backward pass keeps |
 //!
 //! # Contract
 //! Matrices are row-major with tokens as rows: `(b n, features)`. A kernel shares its work out over
-//! the rayon pool it is called in, and sums in an order that depends on the sizes alone: the number
-//! of threads cannot change a result.
+//! the rayon pool it is called in, and sums in an order that depends on the sizes alone: neither the number
+//! of threads nor the processor's instructions or caches can change a result.
 //! A slice of the wrong length is a programming error and panics.
 //!
 //! # Notation of the derivations
 //! `dX` is the derivative of the loss by `X`; `∘` is the element-wise product.
 
 pub mod attention;
+pub mod buffer;
 pub mod embedding;
 pub mod ista;
 pub mod lanes;
-pub mod layer;
 pub mod layer_norm;
+pub mod layers;
 pub mod mlp;
 pub mod optimiser;
 pub mod product;
+pub mod rows;

@@ -3,16 +3,16 @@
 //! [`super::embedding`] and [`super::layers`]. The only file that hooks a kernel into the tape.
 
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
-use rayon::prelude::*;
 
 use super::embedding::Embedding;
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Tokens};
+use super::kernel_weights::{values, Direction, KernelWeights};
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Tokens};
 use super::probe::{Probe, Site};
 use super::{Classifier, Real};
 use crate::error::Error;
+use crate::fused::buffer::Buffer;
 use crate::fused::{self, attention, ista, layer_norm, mlp};
 use crate::parallel;
 
@@ -35,6 +35,7 @@ pub trait Backbone<E: Real>: Device<E> {
     /// The device's own.
     fn try_embed<T: Tape<E, Self>>(
         embedding: &Embedding<E, Self>,
+        _weights: &KernelWeights,
         patches: Tokens<E, Self, T>,
     ) -> Result<Tokens<E, Self, T>, Self::Err> {
         embedding.try_forward(patches)
@@ -186,22 +187,27 @@ impl Backbone<f32> for Cpu {
 
     fn try_embed<T: Tape<f32, Self>>(
         embedding: &Embedding<f32, Self>,
+        weights: &KernelWeights,
         patches: Tokens<f32, Self, T>,
     ) -> Result<Tokens<f32, Self, T>, CpuError> {
         let (b, _, _) = *patches.shape();
         let (n, d) = *embedding.position.shape();
         let (patches, mut tape) = patches.try_contiguous()?.split_tape();
         let input = values(&patches);
-        let buffers = EmbeddingBuffers::copy(embedding);
-        let (z, saved) = fused::embedding::forward(&input, &buffers.weights());
-        let result = patches.device().try_tensor_from_vec(z, (b, n, d))?;
+        let forward = weights.embedding(embedding, Direction::Forward);
+        let (z, saved) = fused::embedding::forward(&input, &forward.weights());
+        let result = patches
+            .device()
+            .try_tensor_from_vec(z.to_vec(), (b, n, d))?;
         if T::OWNS_TAPE {
             let (result, embedding) = (result.clone(), embedding.clone());
+            let weights = weights.clone();
             tape.add_backward_op(move |gradients| {
                 let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
                 let mut found = exchange_embedding(gradients, &embedding, Default::default())?;
-                let weights = buffers.weights();
-                fused::embedding::backward(&input, &weights, &saved, &derivative, &mut found);
+                let adjoint = weights.embedding(&embedding, Direction::Adjoint);
+                let adjoint = adjoint.weights();
+                fused::embedding::backward(&input, &adjoint, &saved, &derivative, &mut found);
                 exchange_embedding(gradients, &embedding, found)?;
                 Ok(())
             });
@@ -222,252 +228,55 @@ impl Backbone<f32> for Cpu {
         let fold = !T::OWNS_TAPE || b * tokens >= d;
         let (z, mut tape) = z.try_contiguous()?.split_tape();
         let device = z.device().clone();
-        let weights = weights.of(layers);
-        let mut inputs = vec![values(&z)];
-        let mut saved = Vec::new();
-        for index in range.clone() {
-            let (layer, buffers) = (&layers[index], &weights[index]);
-            let input = &inputs[inputs.len() - 1];
-            let keep = if probe.wants(Site::Attention, index) {
-                attention::Keep::All
-            } else if T::OWNS_TAPE {
-                attention::Keep::Cheap
-            } else {
-                attention::Keep::Nothing
-            };
-            let (output, made) = fused::layer::forward(input, tokens, &buffers.weights(fold), keep);
-            show(
-                probe,
-                index,
-                shape,
-                layer.attention.heads(),
-                input,
-                &made,
-                &output,
-            );
-            if T::OWNS_TAPE {
-                inputs.push(output);
-                saved.push(made);
-            } else {
-                inputs = vec![output];
-            }
-        }
-        let output = inputs[inputs.len() - 1].clone();
-        let result = device.try_tensor_from_vec(output, shape)?;
+        let forward = weights.layers(layers, Direction::Forward, fold);
+        let forward: Vec<_> = forward[range.clone()].iter().map(|l| l.weights()).collect();
+        let input = values(&z);
+        let maps: Vec<bool> = range
+            .clone()
+            .map(|layer| probe.wants(Site::Attention, layer))
+            .collect();
+        let maps = |index: usize| maps[index];
+        let saved = fused::layers::forward(
+            &input,
+            tokens,
+            &forward,
+            T::OWNS_TAPE,
+            maps,
+            |index, input, made| {
+                show(
+                    probe,
+                    range.start + index,
+                    shape,
+                    forward[index].attention.heads,
+                    input,
+                    made,
+                );
+            },
+        );
+        let output = saved.last().map_or(&*input, |last| &last.output);
+        let result = device.try_tensor_from_vec(output.to_vec(), shape)?;
         if T::OWNS_TAPE {
-            let (result, layers) = (result.clone(), layers[range.clone()].to_vec());
+            let (result, layers, weights) = (result.clone(), layers.to_vec(), weights.clone());
             tape.add_backward_op(move |gradients| {
-                let mut derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
-                for (index, (made, layer)) in saved.iter().zip(&layers).enumerate().rev() {
-                    let mut found = exchange(gradients, layer, empty(layer))?;
-                    fused::layer::backward(
-                        &inputs[index],
-                        &inputs[index + 1],
-                        tokens,
-                        &weights[range.start + index].weights(fold),
-                        made,
-                        &mut derivative,
-                        &mut found,
-                    );
+                let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+                let adjoint = weights.layers(&layers, Direction::Adjoint, fold);
+                let adjoint: Vec<_> = adjoint[range.clone()].iter().map(|l| l.adjoint()).collect();
+                let layers = &layers[range];
+                let mut found = Vec::new();
+                for layer in layers {
+                    found.push(exchange(gradients, layer, empty(layer))?);
+                }
+                let derivative = Buffer::copy_of(&derivative);
+                let derivative = fused::layers::backward(
+                    &input, tokens, &adjoint, &saved, derivative, &mut found,
+                );
+                for (layer, found) in layers.iter().zip(found) {
                     exchange(gradients, layer, found)?;
                 }
                 add(gradients, &z, &derivative)
             });
         }
         Ok(result.put_tape(tape))
-    }
-}
-
-/// The numbers of a contiguous tensor.
-fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    let mut values = vec![0.0; tensor.shape().num_elements()];
-    tensor.copy_into(&mut values);
-    values
-}
-
-/// The layers' parameters as the kernels read them, copied out of dfdx's tensors once. Whoever
-/// changes a parameter has to start from [`KernelWeights::default`] again.
-#[derive(Debug, Clone, Default)]
-pub struct KernelWeights(Arc<OnceLock<Arc<Vec<Buffers>>>>);
-
-impl KernelWeights {
-    fn of(&self, layers: &[Layer<f32, Cpu>]) -> Arc<Vec<Buffers>> {
-        if let Some(weights) = self.0.get() {
-            return weights.clone();
-        }
-        // Outside the cell: see `IstaBuffers::folded`.
-        let weights = Arc::new(layers.par_iter().map(Buffers::copy).collect());
-        self.0.get_or_init(|| weights).clone()
-    }
-}
-
-/// A layer's parameters.
-#[derive(Debug)]
-struct Buffers {
-    norms: [Norm; 2],
-    projection: Vec<f32>,
-    projection_bias: Option<Vec<f32>>,
-    output: Option<Affine>,
-    heads: usize,
-    roles: attention::Roles,
-    feed_forward: fused::layer::FeedForward<IstaBuffers, [Affine; 2]>,
-}
-
-/// A LayerNorm's parameters.
-#[derive(Debug)]
-struct Norm {
-    gain: Vec<f32>,
-    bias: Vec<f32>,
-    epsilon: f64,
-}
-
-impl Norm {
-    fn copy(norm: &LayerNorm<f32, Cpu>) -> Self {
-        Self {
-            gain: values(&norm.gain),
-            bias: values(&norm.bias),
-            epsilon: norm.epsilon,
-        }
-    }
-
-    fn weights(&self) -> layer_norm::Weights<'_> {
-        layer_norm::Weights {
-            gain: &self.gain,
-            bias: &self.bias,
-            epsilon: self.epsilon as f32,
-        }
-    }
-}
-
-/// Weight and bias of a linear map.
-type Affine = (Vec<f32>, Vec<f32>);
-
-fn linear(linear: &Linear<f32, Cpu>) -> Affine {
-    (values(&linear.weight), values(&linear.bias))
-}
-
-impl Buffers {
-    fn copy(layer: &Layer<f32, Cpu>) -> Self {
-        let (projection, bias, output, roles) = match &layer.attention {
-            Attention::Mssa(mssa) => {
-                let roles = attention::Roles::One;
-                (&mssa.subspace_bases, None, &mssa.output, roles)
-            }
-            Attention::Mhsa(mhsa) => {
-                let bias = mhsa.projection_bias.as_ref();
-                let roles = attention::Roles::Three;
-                (&mhsa.projection, bias, &mhsa.output, roles)
-            }
-        };
-        Self {
-            norms: [Norm::copy(&layer.norm1), Norm::copy(&layer.norm2)],
-            projection: values(projection),
-            projection_bias: bias.map(values),
-            output: output.as_ref().map(linear),
-            heads: layer.attention.heads(),
-            roles,
-            feed_forward: match &layer.feed_forward {
-                FeedForward::Ista(ista) => fused::layer::FeedForward::Ista(IstaBuffers {
-                    dictionary: values(&ista.dictionary),
-                    folded: OnceLock::new(),
-                    step_size: ista.step_size,
-                    lambda: ista.lambda,
-                }),
-                FeedForward::Mlp(mlp) => {
-                    fused::layer::FeedForward::Mlp([linear(&mlp.rise), linear(&mlp.fall)])
-                }
-            },
-        }
-    }
-
-    fn weights(&self, fold: bool) -> fused::layer::Weights<'_> {
-        let norm = self.norms[1].weights();
-        let output = self.output.as_ref();
-        fused::layer::Weights {
-            attention: attention::Weights {
-                norm: self.norms[0].weights(),
-                projection: &self.projection,
-                projection_bias: self.projection_bias.as_deref(),
-                output: output.map(|(weight, bias)| (weight.as_slice(), bias.as_slice())),
-                heads: self.heads,
-                roles: self.roles,
-            },
-            feed_forward: match &self.feed_forward {
-                fused::layer::FeedForward::Ista(ista) => {
-                    fused::layer::FeedForward::Ista(ista::Weights {
-                        norm,
-                        dictionary: &ista.dictionary,
-                        folded: fold.then(|| ista.folded(norm.gain.len())),
-                        step_size: ista.step_size as f32,
-                        threshold: (ista.step_size * ista.lambda) as f32,
-                    })
-                }
-                fused::layer::FeedForward::Mlp([rise, fall]) => {
-                    fused::layer::FeedForward::Mlp(mlp::Weights {
-                        norm,
-                        rise: &rise.0,
-                        rise_bias: &rise.1,
-                        fall: &fall.0,
-                        fall_bias: &fall.1,
-                    })
-                }
-            },
-        }
-    }
-}
-
-/// An ISTA block's parameters.
-#[derive(Debug)]
-struct IstaBuffers {
-    dictionary: Vec<f32>,
-    folded: OnceLock<Vec<f32>>,
-    step_size: f64,
-    lambda: f64,
-}
-
-impl IstaBuffers {
-    /// `B` of the folded ISTA step. Made outside the cell: the product shares itself out, and a thread
-    /// that waits for it may take up work that wants the same cell.
-    fn folded(&self, d: usize) -> &[f32] {
-        if let Some(folded) = self.folded.get() {
-            return folded;
-        }
-        let folded = ista::fold(&self.dictionary, d, self.step_size as f32);
-        self.folded.get_or_init(|| folded)
-    }
-}
-
-/// The embedding's parameters as the kernels read them.
-struct EmbeddingBuffers {
-    norms: [Option<Norm>; 2],
-    weight: Vec<f32>,
-    bias: Vec<f32>,
-    class_token: Vec<f32>,
-    position: Vec<f32>,
-}
-
-impl EmbeddingBuffers {
-    fn copy(embedding: &Embedding<f32, Cpu>) -> Self {
-        let norm = |n: &Option<LayerNorm<f32, Cpu>>| n.as_ref().map(Norm::copy);
-        Self {
-            norms: [norm(&embedding.patch_norm), norm(&embedding.norm)],
-            weight: values(&embedding.linear.weight),
-            bias: values(&embedding.linear.bias),
-            class_token: values(&embedding.class_token),
-            position: values(&embedding.position),
-        }
-    }
-
-    fn weights(&self) -> fused::embedding::Weights<'_> {
-        let norm = |index: usize| self.norms[index].as_ref().map(Norm::weights);
-        fused::embedding::Weights {
-            patch_norm: norm(0),
-            weight: &self.weight,
-            bias: &self.bias,
-            norm: norm(1),
-            class_token: &self.class_token,
-            position: &self.position,
-        }
     }
 }
 
@@ -478,15 +287,14 @@ fn show(
     (b, n, d): (usize, usize, usize),
     heads: usize,
     input: &[f32],
-    made: &fused::layer::Saved,
-    output: &[f32],
+    made: &fused::layers::Saved,
 ) {
     for (site, values) in [
         (Site::LayerInput, input),
         (Site::NormalisedInput, &made.attention.normalised),
         (Site::AfterMssa, &made.after_attention),
         (Site::NormalisedAfterMssa, made.normalised_after_attention()),
-        (Site::AfterIsta, output),
+        (Site::AfterIsta, &made.output),
     ] {
         if probe.wants(site, layer) {
             probe.observe(site, layer, &[b, n, d], values.to_vec());
@@ -500,9 +308,8 @@ fn show(
         let values = rows.flat_map(|row| &row[columns - inner..]).copied();
         probe.observe(Site::Projection, layer, &[b, n, inner], values.collect());
     }
-    if probe.wants(Site::Attention, layer) {
-        let maps = made.attention.maps.clone();
-        probe.observe(Site::Attention, layer, &[b, heads, n, n], maps);
+    if let Some(maps) = &made.attention.maps {
+        probe.observe(Site::Attention, layer, &[b, heads, n, n], maps.to_vec());
     }
 }
 
@@ -511,8 +318,8 @@ fn show(
 fn exchange(
     gradients: &mut Gradients<f32, Cpu>,
     layer: &Layer<f32, Cpu>,
-    mut held: fused::layer::Gradients,
-) -> Result<fused::layer::Gradients, CpuError> {
+    mut held: fused::layers::Gradients,
+) -> Result<fused::layers::Gradients, CpuError> {
     let attention = &mut held.attention;
     swap_norm(gradients, &layer.norm1, &mut attention.norm)?;
     let output = match &layer.attention {
@@ -536,11 +343,11 @@ fn exchange(
         swap(gradients, &output.bias, bias)?;
     }
     match (&layer.feed_forward, &mut held.feed_forward) {
-        (FeedForward::Ista(ista), fused::layer::FeedForward::Ista(held)) => {
+        (FeedForward::Ista(ista), fused::layers::FeedForward::Ista(held)) => {
             swap_norm(gradients, &layer.norm2, &mut held.norm)?;
             swap(gradients, &ista.dictionary, &mut held.dictionary)?;
         }
-        (FeedForward::Mlp(mlp), fused::layer::FeedForward::Mlp(held)) => {
+        (FeedForward::Mlp(mlp), fused::layers::FeedForward::Mlp(held)) => {
             swap_norm(gradients, &layer.norm2, &mut held.norm)?;
             swap(gradients, &mlp.rise.weight, &mut held.rise)?;
             swap(gradients, &mlp.rise.bias, &mut held.rise_bias)?;
@@ -553,12 +360,12 @@ fn exchange(
 }
 
 /// Gradients without numbers, to be exchanged for dfdx's.
-fn empty(layer: &Layer<f32, Cpu>) -> fused::layer::Gradients {
-    fused::layer::Gradients {
+fn empty(layer: &Layer<f32, Cpu>) -> fused::layers::Gradients {
+    fused::layers::Gradients {
         attention: attention::Gradients::default(),
         feed_forward: match layer.feed_forward {
-            FeedForward::Ista(_) => fused::layer::FeedForward::Ista(ista::Gradients::default()),
-            FeedForward::Mlp(_) => fused::layer::FeedForward::Mlp(mlp::Gradients::default()),
+            FeedForward::Ista(_) => fused::layers::FeedForward::Ista(ista::Gradients::default()),
+            FeedForward::Mlp(_) => fused::layers::FeedForward::Mlp(mlp::Gradients::default()),
         },
     }
 }

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use dfdx::prelude::*;
 
-use super::backbone::{composed_layers, Backbone, KernelWeights, Path};
+use super::backbone::{composed_layers, Backbone, Path};
 use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
+use super::kernel_weights::KernelWeights;
 use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear, Tokens};
 use super::names::visit_all;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
@@ -244,7 +245,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         probe: &mut impl Probe<E>,
     ) -> std::result::Result<Tokens<E, D, T>, D::Err> {
         let z = match self.path {
-            Path::Fastest => D::try_embed(&self.embedding, patches)?,
+            Path::Fastest => D::try_embed(&self.embedding, &self.kernel_weights, patches)?,
             Path::Composed => self.embedding.try_forward(patches)?,
         };
         self.try_layers(0..layer, z, probe)

@@ -6,6 +6,7 @@
 //! | [`layers`] | LayerNorm, linear map, MSSA and ISTA, MHSA and MLP, composed of dfdx operations |
 //! | [`embedding`] | patches to tokens |
 //! | [`backbone`] | embedding and layers, by the fastest way the device has |
+//! | [`kernel_weights`] | parameters as the kernels read them |
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | [`names`] | the names of all parameters in the official code |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
@@ -23,6 +24,7 @@ pub mod checkpoint;
 pub mod classifier;
 pub mod config;
 pub mod embedding;
+pub mod kernel_weights;
 pub mod layers;
 pub mod names;
 pub mod parameters;

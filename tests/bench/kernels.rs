@@ -1,4 +1,4 @@
-//! `cargo bench`: the two blocks forward and backward, a training step, and the exact rates, at the
+//! `cargo bench`: attention over the number of tokens, matrix products, a training step, and the exact rates, at the
 //! sizes of CRATE-Tiny. Timings of one machine against another's say little; the comparison with
 //! PyTorch is `bench_vs_pytorch`.
 
@@ -7,8 +7,10 @@ use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 use whitebox::exact::official_rate::official_rate;
-use whitebox::fused::attention::{self, Keep, Roles};
-use whitebox::fused::{ista, layer_norm};
+use whitebox::fused::attention::{self, Roles};
+use whitebox::fused::buffer::Buffer;
+use whitebox::fused::layer_norm;
+use whitebox::fused::product::{product, Matrix, MatrixMut, Panels};
 use whitebox::model::{Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
@@ -30,74 +32,66 @@ fn gaussian(name: &str, count: usize, scale: f32) -> Vec<f32> {
         .collect()
 }
 
-fn blocks(c: &mut Criterion) {
+/// MSSA of one sample, forward and the adjoint of its heads, over the number of tokens.
+fn attention(c: &mut Criterion) {
     let square = || gaussian("square", D * D, (D as f32).powf(-0.5));
-    let (bases, output, dictionary) = (square(), square(), square());
+    let [bases, output] = [square(), square()].map(|m| Panels::of(Matrix::new(&m, D, D).t()));
     let (gain, bias) = (vec![1.0; D], vec![0.0; D]);
-    let norm = layer_norm::Weights {
-        gain: &gain,
-        bias: &bias,
-        epsilon: 1e-5,
-    };
-    let mssa = attention::Weights {
-        norm,
+    let weights = attention::Weights {
+        norm: layer_norm::Weights {
+            gain: &gain,
+            bias: &bias,
+            epsilon: 1e-5,
+        },
         projection: &bases,
         projection_bias: None,
         output: Some((&output, &bias)),
         heads: HEADS,
+        head_width: D / HEADS,
         roles: Roles::One,
     };
-    let folded = ista::fold(&dictionary, D, 0.1);
-    let mut group = c.benchmark_group("block");
-    for batch in [1, 8] {
-        let z = gaussian("tokens", batch * TOKENS * D, 1.0);
-        group.throughput(Throughput::Elements((batch * TOKENS) as u64));
-        group.bench_with_input(BenchmarkId::new("mssa", batch), &z, |b, z| {
-            b.iter(|| attention::forward(z, TOKENS, &mssa, Keep::Nothing));
+    let mut group = c.benchmark_group("MSSA");
+    for tokens in [65, TOKENS, 785, 2048] {
+        let z = gaussian("tokens", tokens * D, 1.0);
+        group.throughput(Throughput::Elements(tokens as u64));
+        group.bench_with_input(BenchmarkId::new("forward", tokens), &z, |b, z| {
+            b.iter(|| attention::forward(z, tokens, &weights));
         });
+        let (y, saved) = attention::forward(&z, tokens, &weights);
+        let mut dw = Buffer::zeroed(saved.projection.len());
         group.bench_with_input(
-            BenchmarkId::new("mssa there and back", batch),
-            &z,
-            |b, z| {
-                b.iter(|| {
-                    let (mut y, saved) = attention::forward(z, TOKENS, &mssa, Keep::Cheap);
-                    let mut gradients = attention::Gradients {
-                        norm: layer_norm::Gradients::zeros(D),
-                        projection: vec![0.0; D * D],
-                        projection_bias: None,
-                        output: Some((vec![0.0; D * D], vec![0.0; D])),
-                    };
-                    attention::backward(z, TOKENS, &mssa, &saved, &mut y, &mut gradients);
-                    gradients
-                });
+            BenchmarkId::new("adjoint of the heads", tokens),
+            &y,
+            |b, y| {
+                b.iter(|| attention::heads::backward_all(&saved, y, tokens, &weights, &mut dw));
             },
         );
-        for (form, folded) in [("residual", None), ("folded", Some(folded.as_slice()))] {
-            let weights = ista::Weights {
-                norm,
-                dictionary: &dictionary,
-                folded,
-                step_size: 0.1,
-                threshold: 0.01,
-            };
-            let name = format!("ista, {form}");
-            group.bench_with_input(BenchmarkId::new(&name, batch), &z, |b, z| {
-                b.iter(|| ista::forward(z, &weights));
+    }
+    group.finish();
+}
+
+/// The products of a layer: tokens by weights in order, and the gradient of the weights.
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("product");
+    for rows in [TOKENS, 8 * TOKENS] {
+        let x = gaussian("tokens", rows * D, 1.0);
+        let panels = Panels::of(Matrix::new(&gaussian("square", D * D, 1.0), D, D));
+        let mut result = Buffer::zeroed(rows * D);
+        group.throughput(Throughput::Elements((2 * rows * D * D) as u64));
+        group.bench_function(BenchmarkId::new("tokens by weights", rows), |b| {
+            b.iter(|| {
+                let result = MatrixMut::new(&mut result, rows, D);
+                product(result, Matrix::new(&x, rows, D), &panels, 1.0, false);
             });
-            let name = format!("ista there and back, {form}");
-            group.bench_with_input(BenchmarkId::new(&name, batch), &z, |b, z| {
-                b.iter(|| {
-                    let (out, saved) = ista::forward(z, &weights);
-                    let mut gradients = ista::Gradients {
-                        norm: layer_norm::Gradients::zeros(D),
-                        dictionary: vec![0.0; D * D],
-                    };
-                    let mut derivative = out.clone();
-                    ista::backward(z, &out, &weights, &saved, &mut derivative, &mut gradients);
-                    gradients
-                });
+        });
+        let x = Matrix::new(&x, rows, D);
+        let mut gradient = Buffer::zeroed(D * D);
+        group.bench_function(BenchmarkId::new("gradient of weights", rows), |b| {
+            b.iter(|| {
+                let gradient = MatrixMut::new(&mut gradient, D, D);
+                product(gradient, x.t(), &Panels::in_place(x), 1.0, false);
             });
-        }
+        });
     }
     group.finish();
 }
@@ -148,5 +142,5 @@ fn rates(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, blocks, step, rates);
+criterion_group!(benches, attention, products, step, rates);
 criterion_main!(benches);

@@ -1,0 +1,497 @@
+//! One head on one sample: `S = c Q K^T`, `A = softmax(S)` by rows, `H = A V`, and the adjoint. Neither `S` nor `A` is
+//! ever whole in memory, which grows with the tokens `n` and not with `n^2`:
+//!
+//! * Forward, [`STRIP`] rows of `S` at a time become rows of `H`. Of each row its largest score `m_i` and
+//!   `1 / sum_j exp(c (s_ij - m_i))` stay, two numbers that make its part of `A` again.
+//! * Backward, `S` is made again in tiles of [`TILE`] tokens. `r_i = sum_j A_ij dA_ij` needs no map: since
+//!   `dA = dH V^T`, it is the product of the rows `i` of `dH` and `H`.
+//!
+//! In MSSA `S` is symmetric, so that the tile `S_ij` is also that of tokens `j` with tokens `i`. With
+//! `E = c (dS_ij + dS_ji^T)`, both tiles enter `dW_i` and `dW_j` through one product each:
+//!
+//! `dW_i += [A_ji^T | E] [dH_j; W_j]`, `dW_j += [A_ij; E]^T [dH_i; W_i]`,
+//!
+//! seven products for two tiles, where five for each are taken without symmetry.
+
+use rayon::prelude::*;
+
+use super::{Roles, Saved, Weights};
+use crate::fused::buffer::Buffer;
+use crate::fused::lanes::{self, exponential, LANES};
+use crate::fused::product::{add_transpose, product, Matrix, MatrixMut, Panels};
+use crate::vectorised::vectorised;
+
+/// Rows of scores at a time, forward.
+const STRIP: usize = 24;
+
+/// Tokens of a tile, backward. Part of a result.
+const TILE: usize = 64;
+
+/// `Q`, `K` and `V` of a head, (n, p), and `c`.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// `[Q, K, V]`.
+    pub roles: [Matrix<'a>; 3],
+    /// `c`.
+    pub scale: f32,
+}
+
+/// `[Q, K, V]` of head `head` of sample `sample` in `W`.
+fn head<'a>(stacked: &'a [f32], weights: &Weights<'_>, tokens: usize, task: usize) -> Head<'a> {
+    let (sample, head) = (task / weights.heads, task % weights.heads);
+    let (p, columns) = (weights.head_width, weights.columns());
+    let rows = Matrix::new(&stacked[sample * tokens * columns..], tokens, columns);
+    let part = |role: usize| rows.column_block(role * weights.inner() + head * p, p);
+    Head {
+        roles: match weights.roles {
+            Roles::One => [part(0); 3],
+            Roles::Three => [part(0), part(1), part(2)],
+        },
+        scale: weights.scale(),
+    }
+}
+
+/// Where the adjoint of one head goes: `dW` of MSSA, or `dQ`, `dK` and `dV`.
+enum Place<'a> {
+    One(MatrixMut<'a>),
+    Three([MatrixMut<'a>; 3]),
+}
+
+/// The columns of each head in one matrix.
+fn head_columns<'a>(
+    rows: MatrixMut<'a>,
+    weights: &Weights<'_>,
+) -> impl Iterator<Item = MatrixMut<'a>> {
+    rows.column_blocks(weights.head_width).into_iter()
+}
+
+/// `H` of every head and sample, in parallel, and the maps if there is room for them.
+pub(super) fn forward_all(saved: &mut Saved, tokens: usize, weights: &Weights<'_>) {
+    let projection = &saved.projection;
+    let samples = saved.read.chunks_exact_mut(tokens * weights.inner());
+    let reads: Vec<_> = samples
+        .flat_map(|rows| head_columns(MatrixMut::new(rows, tokens, weights.inner()), weights))
+        .collect();
+    let statistics = saved.statistics.par_chunks_exact_mut(2 * tokens);
+    let tasks = reads.into_par_iter().zip(statistics).enumerate();
+    tasks
+        .with_max_len(1)
+        .for_each(|(task, (read, statistics))| {
+            forward(head(projection, weights, tokens, task), read, statistics);
+        });
+    if let Some(maps) = &mut saved.maps {
+        let statistics = saved.statistics.par_chunks_exact(2 * tokens);
+        let maps = maps.par_chunks_exact_mut(tokens * tokens);
+        maps.zip(statistics)
+            .enumerate()
+            .for_each(|(task, (map, statistics))| {
+                attention_map(head(projection, weights, tokens, task), statistics, map);
+            });
+    }
+}
+
+/// `H` of one head. `statistics` receives the largest score of every row, then the inverse of every sum of
+/// exponentials.
+///
+/// # Shapes
+/// read (n, p), statistics (2, n).
+pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) {
+    let [q, k, v] = head.roles;
+    let n = q.rows();
+    let (keys, values) = (Panels::of(k.t()), Panels::of(v));
+    let stride = n.next_multiple_of(LANES);
+    let made = n.next_multiple_of(16).min(keys.padded_columns());
+    let mut scores = Buffer::unfilled(STRIP.min(n) * stride);
+    let (largest, inverse) = statistics.split_at_mut(n);
+    for top in (0..n).step_by(STRIP) {
+        let rows = STRIP.min(n - top);
+        let strip = MatrixMut::strided(&mut scores, rows, made, stride);
+        product(strip, q.row_block(top, rows), &keys, 1.0, false);
+        let scores = &mut scores[..rows * stride];
+        let (largest, inverse) = (&mut largest[top..top + rows], &mut inverse[top..top + rows]);
+        exponentials_of_rows(scores, n, head.scale, largest, inverse);
+        let strip = Matrix::strided(scores, rows, n, stride);
+        product(read.row_block(top, rows), strip, &values, 1.0, false);
+        for (row, inverse) in inverse.iter().enumerate() {
+            scale_row(read.row_mut(top + row), *inverse);
+        }
+    }
+}
+
+vectorised! {
+    /// Turns rows of scores into `exp(c (s - max s))`, and their padding into zeros.
+    pub fn exponentials_of_rows(
+        scores: &mut [f32],
+        n: usize,
+        scale: f32,
+        largest: &mut [f32],
+        inverse: &mut [f32]
+    ) {
+        let rows = scores.chunks_exact_mut(n.next_multiple_of(LANES));
+        for (row, (largest, inverse)) in rows.zip(largest.iter_mut().zip(inverse)) {
+            row[n..].fill(f32::NEG_INFINITY);
+            *largest = lanes::largest(row);
+            for score in row.iter_mut() {
+                *score = exponential((*score - *largest) * scale);
+            }
+            row[n..].fill(0.0);
+            *inverse = 1.0 / lanes::sum(row);
+        }
+    }
+}
+
+vectorised! {
+    /// `row <- factor row`.
+    pub fn scale_row(row: &mut [f32], factor: f32) {
+        for value in row.iter_mut() {
+            *value *= factor;
+        }
+    }
+}
+
+/// `A`, for somebody who wants to see it.
+fn attention_map(head: Head<'_>, statistics: &[f32], map: &mut [f32]) {
+    let [q, k, _] = head.roles;
+    let n = q.rows();
+    product(MatrixMut::new(map, n, n), q, &Panels::of(k.t()), 1.0, false);
+    let (largest, inverse) = statistics.split_at(n);
+    for (row, (largest, inverse)) in map.chunks_exact_mut(n).zip(largest.iter().zip(inverse)) {
+        for score in row {
+            *score = exponential((*score - largest) * head.scale) * inverse;
+        }
+    }
+}
+
+/// The rows and columns of one sample and head in `H` or `dH`.
+fn columns_of<'a>(
+    stacked: &'a [f32],
+    weights: &Weights<'_>,
+    tokens: usize,
+    task: usize,
+) -> Matrix<'a> {
+    let (sample, head) = (task / weights.heads, task % weights.heads);
+    let inner = weights.inner();
+    let rows = Matrix::new(&stacked[sample * tokens * inner..], tokens, inner);
+    rows.column_block(head * weights.head_width, weights.head_width)
+}
+
+/// `dW` of every head and sample from `dH`, in parallel.
+///
+/// # Shapes
+/// dread (rows, k p), dprojection (rows, columns of `W`).
+pub fn backward_all(
+    saved: &Saved,
+    dread: &[f32],
+    tokens: usize,
+    adjoint: &Weights<'_>,
+    dprojection: &mut [f32],
+) {
+    let inner = adjoint.inner();
+    let samples = dprojection.chunks_exact_mut(tokens * adjoint.columns());
+    let places: Vec<Place<'_>> = samples
+        .flat_map(|rows| {
+            let roles = MatrixMut::new(rows, tokens, adjoint.columns()).column_blocks(inner);
+            let mut heads = roles.into_iter().map(|role| head_columns(role, adjoint));
+            match (heads.next(), heads.next(), heads.next()) {
+                (Some(q), Some(k), Some(v)) => {
+                    let three = q.zip(k.zip(v)).map(|(q, (k, v))| Place::Three([q, k, v]));
+                    three.collect()
+                }
+                (one, ..) => one
+                    .into_iter()
+                    .flatten()
+                    .map(Place::One)
+                    .collect::<Vec<_>>(),
+            }
+        })
+        .collect();
+    let tasks = places.into_par_iter().enumerate();
+    tasks.with_max_len(1).for_each(|(task, place)| {
+        let head = head(&saved.projection, adjoint, tokens, task);
+        let statistics = &saved.statistics[2 * tokens * task..][..2 * tokens];
+        let [read, dread] = [&saved.read, dread].map(|h| columns_of(h, adjoint, tokens, task));
+        let back = Back::of(head, statistics, read, dread);
+        match place {
+            Place::One(dw) => back.symmetric(dw),
+            Place::Three(places) => back.separate(places),
+        }
+    });
+}
+
+/// What the adjoint of one head reads.
+struct Back<'a> {
+    head: Head<'a>,
+    dread: Matrix<'a>,
+    largest: &'a [f32],
+    inverse: &'a [f32],
+    /// `r`.
+    r: Buffer,
+}
+
+impl<'a> Back<'a> {
+    fn of(head: Head<'a>, statistics: &'a [f32], read: Matrix<'a>, dread: Matrix<'a>) -> Self {
+        let n = read.rows();
+        let (largest, inverse) = statistics.split_at(n);
+        let mut r = Buffer::unfilled(n);
+        for (row, r) in r.iter_mut().enumerate() {
+            *r = dot(read.row(row), dread.row(row));
+        }
+        Self {
+            head,
+            dread,
+            largest,
+            inverse,
+            r,
+        }
+    }
+
+    fn rows(&self, tile: &Tile) -> Tokens<'_> {
+        Tokens {
+            largest: &self.largest[tile.range()],
+            inverse: &self.inverse[tile.range()],
+            r: &self.r[tile.range()],
+        }
+    }
+
+    /// `dW` of MSSA.
+    fn symmetric(&self, mut dw: MatrixMut<'_>) {
+        let [w, ..] = self.head.roles;
+        let tiles = Tile::all(w.rows());
+        let of = |m: Matrix<'a>, tile: &Tile| m.row_block(tile.start, tile.len);
+        let panels: Vec<[Panels<'_>; 2]> = tiles
+            .iter()
+            .map(|tile| {
+                let (w, dh) = (of(w, tile), of(self.dread, tile));
+                [Panels::beside(w.t(), dh.t()), Panels::stacked(dh, w)]
+            })
+            .collect();
+        let mut scores = Buffer::unfilled(TILE * 2 * TILE);
+        let mut da = Buffer::unfilled(TILE * TILE);
+        let mut across = Buffer::unfilled(TILE * 2 * TILE);
+        let mut along = Buffer::unfilled(2 * TILE * TILE);
+        dw.fill(0.0);
+        for (i, tall) in tiles.iter().enumerate() {
+            for (wide, [beside, stacked]) in tiles[..=i].iter().zip(&panels) {
+                let (rows, columns) = (tall.len, wide.len);
+                let (wi, dhi) = (of(w, tall), of(self.dread, tall));
+                let along = &mut along[..2 * rows * columns];
+                let da = &mut da[..rows * columns];
+                product(MatrixMut::new(da, rows, columns), dhi, beside, 1.0, false);
+                if tall.start == wide.start {
+                    let scores = &mut scores[..rows * columns];
+                    product(
+                        MatrixMut::new(scores, rows, columns),
+                        wi,
+                        beside,
+                        1.0,
+                        false,
+                    );
+                    let (a, e) = along.split_at_mut(rows * columns);
+                    one_way(scores, da, self.rows(tall), self.head.scale, a, e);
+                    add_transpose(e, rows);
+                    let below = Matrix::new(along, 2 * rows, columns);
+                    product(
+                        dw.row_block(wide.start, columns),
+                        below.t(),
+                        &panels[i][1],
+                        1.0,
+                        true,
+                    );
+                    continue;
+                }
+                let scores = &mut scores[..rows * 2 * columns];
+                product(
+                    MatrixMut::new(scores, rows, 2 * columns),
+                    wi,
+                    beside,
+                    1.0,
+                    false,
+                );
+                let across = &mut across[..rows * 2 * columns];
+                let (tall_rows, wide_rows) = (self.rows(tall), self.rows(wide));
+                two_ways(
+                    scores,
+                    da,
+                    tall_rows,
+                    wide_rows,
+                    self.head.scale,
+                    across,
+                    along,
+                );
+                let beside = Matrix::new(across, rows, 2 * columns);
+                product(dw.row_block(tall.start, rows), beside, stacked, 1.0, true);
+                let below = Matrix::new(along, 2 * rows, columns);
+                product(
+                    dw.row_block(wide.start, columns),
+                    below.t(),
+                    &panels[i][1],
+                    1.0,
+                    true,
+                );
+            }
+        }
+    }
+
+    /// `dQ`, `dK` and `dV` of MHSA.
+    fn separate(&self, [mut dq, mut dk, mut dv]: [MatrixMut<'_>; 3]) {
+        let [q, k, v] = self.head.roles;
+        let tiles = Tile::all(q.rows());
+        let of = |m: Matrix<'a>, tile: &Tile| m.row_block(tile.start, tile.len);
+        let panels = |m: Matrix<'a>| -> Vec<Panels<'_>> {
+            tiles.iter().map(|tile| Panels::of(of(m, tile))).collect()
+        };
+        let transposed = |m: Matrix<'a>| -> Vec<Panels<'_>> {
+            tiles
+                .iter()
+                .map(|tile| Panels::of(of(m, tile).t()))
+                .collect()
+        };
+        let (queries, keys, dreads) = (panels(q), panels(k), panels(self.dread));
+        let (across_keys, across_values) = (transposed(k), transposed(v));
+        let mut scores = Buffer::unfilled(TILE * TILE);
+        let mut da = Buffer::unfilled(TILE * TILE);
+        let mut a = Buffer::unfilled(TILE * TILE);
+        let mut ds = Buffer::unfilled(TILE * TILE);
+        for d in [&mut dq, &mut dk, &mut dv] {
+            d.fill(0.0);
+        }
+        for (i, tall) in tiles.iter().enumerate() {
+            for (j, wide) in tiles.iter().enumerate() {
+                let (rows, columns) = (tall.len, wide.len);
+                let [scores, da, a, ds] =
+                    [&mut scores, &mut da, &mut a, &mut ds].map(|b| &mut b[..rows * columns]);
+                let qi = of(q, tall);
+                product(
+                    MatrixMut::new(scores, rows, columns),
+                    qi,
+                    &across_keys[j],
+                    1.0,
+                    false,
+                );
+                let dhi = of(self.dread, tall);
+                product(
+                    MatrixMut::new(da, rows, columns),
+                    dhi,
+                    &across_values[j],
+                    1.0,
+                    false,
+                );
+                one_way(scores, da, self.rows(tall), self.head.scale, a, ds);
+                let a = Matrix::new(a, rows, columns);
+                let ds = Matrix::new(ds, rows, columns);
+                product(dq.row_block(tall.start, rows), ds, &keys[j], 1.0, true);
+                product(
+                    dk.row_block(wide.start, columns),
+                    ds.t(),
+                    &queries[i],
+                    1.0,
+                    true,
+                );
+                product(
+                    dv.row_block(wide.start, columns),
+                    a.t(),
+                    &dreads[i],
+                    1.0,
+                    true,
+                );
+            }
+        }
+    }
+}
+
+/// Tokens of a tile.
+struct Tile {
+    start: usize,
+    len: usize,
+}
+
+impl Tile {
+    fn all(n: usize) -> Vec<Self> {
+        let starts = (0..n).step_by(TILE);
+        starts
+            .map(|start| Self {
+                start,
+                len: TILE.min(n - start),
+            })
+            .collect()
+    }
+
+    fn range(&self) -> std::ops::Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
+/// Of each token of a tile its largest score, the inverse of its sum of exponentials, and `r`.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens<'a> {
+    largest: &'a [f32],
+    inverse: &'a [f32],
+    r: &'a [f32],
+}
+
+vectorised! {
+    /// `sum_i x_i y_i`.
+    pub fn dot(x: &[f32], y: &[f32]) -> f32 {
+        lanes::dot(x, y)
+    }
+}
+
+vectorised! {
+    /// A tile of `A` from its scores, and of `c dS` from `dA`.
+    pub fn one_way(
+        scores: &[f32],
+        da: &[f32],
+        tokens: Tokens<'_>,
+        scale: f32,
+        a: &mut [f32],
+        ds: &mut [f32]
+    ) {
+        let columns = scores.len() / tokens.r.len();
+        let inputs = scores.chunks_exact(columns).zip(da.chunks_exact(columns));
+        let outputs = a.chunks_exact_mut(columns).zip(ds.chunks_exact_mut(columns));
+        for (row, ((scores, da), (a, ds))) in inputs.zip(outputs).enumerate() {
+            let (largest, inverse, r) = (tokens.largest[row], tokens.inverse[row], tokens.r[row]);
+            for ((score, da), (a, ds)) in scores.iter().zip(da).zip(a.iter_mut().zip(ds)) {
+                *a = exponential((score - largest) * scale) * inverse;
+                *ds = *a * (da - r) * scale;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `[A_ji^T | E]` and `[A_ij; E]` of two tiles of tokens, rows `i` and columns `j`: from `scores`, which is
+    /// `[S_ij | dA_ji^T]`, and `da`, which is `dA_ij`.
+    pub fn two_ways(
+        scores: &[f32],
+        da: &[f32],
+        tall: Tokens<'_>,
+        wide: Tokens<'_>,
+        scale: f32,
+        across: &mut [f32],
+        along: &mut [f32]
+    ) {
+        let columns = wide.r.len();
+        let (a, below) = along.split_at_mut(tall.r.len() * columns);
+        let inputs = scores.chunks_exact(2 * columns).zip(da.chunks_exact(columns));
+        let outputs = a.chunks_exact_mut(columns).zip(below.chunks_exact_mut(columns));
+        let outputs = outputs.zip(across.chunks_exact_mut(2 * columns));
+        for (row, ((scores, da), ((a, below), across))) in inputs.zip(outputs).enumerate() {
+            let (largest, inverse, r) = (tall.largest[row], tall.inverse[row], tall.r[row]);
+            let (scores, da_back) = scores.split_at(columns);
+            let (a_back, beside) = across.split_at_mut(columns);
+            let inputs = scores.iter().zip(da.iter().zip(da_back));
+            let tokens = wide.largest.iter().zip(wide.inverse.iter().zip(wide.r));
+            let outputs = a.iter_mut().zip(a_back).zip(below.iter_mut().zip(beside));
+            for (((score, (da, da_back)), (top, (inverse_back, r_back))), ((a, a_back), (below, beside))) in
+                inputs.zip(tokens).zip(outputs)
+            {
+                *a = exponential((score - largest) * scale) * inverse;
+                *a_back = exponential((score - top) * scale) * inverse_back;
+                let e = (*a * (da - r) + *a_back * (da_back - r_back)) * scale;
+                *below = e;
+                *beside = e;
+            }
+        }
+    }
+}
