@@ -136,7 +136,8 @@ pub fn exponential(x: f32) -> f32 {
     // Adding and subtracting 1.5 * 2^23 rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;
     let bounded = if x < -87.0 { -87.0 } else { x };
-    let k = bounded.mul_add(std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let shifted = bounded.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let k = shifted - ROUND;
     let r = k.mul_add(-LN2_LOW, k.mul_add(-LN2_HIGH, bounded));
     let mut polynomial: f32 = 1.0 / 5040.0;
     for coefficient in [
@@ -150,8 +151,9 @@ pub fn exponential(x: f32) -> f32 {
     ] {
         polynomial = polynomial.mul_add(r, coefficient);
     }
-    // Casting a NaN gives 0, and the product keeps the NaN of the polynomial.
-    let power = f32::from_bits(((k as i32 + 127) << 23) as u32);
+    // The last bits of `shifted` are those of `k`, and nine bits further up they are the exponent of a number. Those
+    // of a NaN give any power of two, and the product keeps the NaN of the polynomial.
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     polynomial * power
 }
 

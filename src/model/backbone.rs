@@ -172,7 +172,9 @@ impl Backbone<f32> for Cpu {
         derivative: Vec<f32>,
     ) -> crate::Result<Tokens<f32, Self, T>> {
         let (z, mut tape) = z.try_contiguous().map_err(Error::device)?.split_tape();
-        let result = z.device().try_tensor_from_vec(values(&z), *z.shape());
+        let result = z
+            .device()
+            .try_tensor_from_vec(values(&z).to_vec(), *z.shape());
         let result = result.map_err(Error::device)?;
         if T::OWNS_TAPE {
             let result = result.clone();

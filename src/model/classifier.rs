@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use dfdx::prelude::*;
+use rayon::prelude::*;
 
 use super::backbone::{composed_layers, Backbone, Path};
 use super::config::{Architecture, Config, Pool};
@@ -21,6 +22,9 @@ use crate::error::{Error, Result};
 
 /// Logits of a batch, shape (b, classes).
 pub type Logits<E, D, T = NoneTape> = Tensor<(usize, usize), E, D, T>;
+
+/// Numbers in the tokens of the images that go through the layers at once in a pass forward.
+const PIECE: usize = 1 << 16;
 
 /// The network. Build one with [`Classifier::new`] or read one from a checkpoint.
 #[derive(Debug, Clone)]
@@ -147,11 +151,15 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         }
         let [height, width] = self.config.image_size;
         let image = self.config.channels * height * width;
-        // Whole rounds of one image per thread; what is left over is shared out inside the kernels.
+        // Equal pieces for every thread, small enough for its cache; what is left over is shared out inside the
+        // kernels.
         let count = images.len() / image;
-        let rounds = count - count % threads.max(1);
+        let threads = threads.max(1);
+        let rounds = count - count % threads;
+        let numbers = self.config.tokens() * self.config.d;
+        let piece = (rounds / threads).clamp(1, (PIECE / numbers).max(1));
         let (whole, rest) = images.split_at(rounds * image);
-        let pieces: Vec<&[E]> = whole.chunks(image).collect();
+        let pieces: Vec<&[E]> = whole.chunks(piece * image).collect();
         let forward = |network: &Self, piece: usize| network.forward(pieces[piece]);
         let mut logits = D::run_pieces(self, pieces.len(), threads, forward, Ok)?.concat();
         if !rest.is_empty() || rounds == 0 {
@@ -192,29 +200,30 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
             ));
         }
         let b = images.len() / image;
-        let mut patches = Vec::with_capacity(images.len());
         let channel_first = self.config.architecture == Architecture::Vit;
-        for image in images.chunks_exact(image) {
-            for row in (0..height).step_by(p1) {
-                for column in (0..width).step_by(p2) {
-                    if channel_first {
-                        for line in (0..channels).flat_map(|c| (row..row + p1).map(move |y| (c, y)))
-                        {
-                            let start = (line.0 * height + line.1) * width + column;
-                            patches.extend_from_slice(&image[start..start + p2]);
+        let strip = width / p2 * self.config.patch_width();
+        let mut patches = vec![E::default(); images.len()];
+        let strips = patches.par_chunks_exact_mut(strip).enumerate();
+        // A strip is a row of patches.
+        strips.for_each(|(index, strip)| {
+            let (sample, row) = (index / (height / p1), index % (height / p1));
+            for (column, patch) in strip.chunks_exact_mut(channels * p1 * p2).enumerate() {
+                for channel in 0..channels {
+                    for y in 0..p1 {
+                        let line = (sample * channels + channel) * height + row * p1 + y;
+                        let from = &images[line * width + column * p2..][..p2];
+                        if channel_first {
+                            patch[(channel * p1 + y) * p2..][..p2].copy_from_slice(from);
+                            continue;
                         }
-                        continue;
-                    }
-                    for y in row..row + p1 {
-                        for x in column..column + p2 {
-                            for channel in 0..channels {
-                                patches.push(image[(channel * height + y) * width + x]);
-                            }
+                        let to = patch[y * p2 * channels + channel..].iter_mut();
+                        for (to, from) in to.step_by(channels).zip(from) {
+                            *to = *from;
                         }
                     }
                 }
             }
-        }
+        });
         let shape = (b, self.config.patches(), self.config.patch_width());
         self.device
             .try_tensor_from_vec(patches, shape)

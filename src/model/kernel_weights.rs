@@ -96,8 +96,8 @@ impl KernelWeights {
 }
 
 /// The numbers of a contiguous tensor.
-pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
-    let mut values = vec![0.0; tensor.shape().num_elements()];
+pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Buffer {
+    let mut values = Buffer::unfilled(tensor.shape().num_elements());
     tensor.copy_into(&mut values);
     values
 }
@@ -105,8 +105,8 @@ pub(super) fn values<S: Shape>(tensor: &Tensor<S, f32, Cpu>) -> Vec<f32> {
 /// A LayerNorm's parameters.
 #[derive(Debug)]
 struct Norm {
-    gain: Vec<f32>,
-    bias: Vec<f32>,
+    gain: Buffer,
+    bias: Buffer,
     epsilon: f64,
 }
 
@@ -132,7 +132,7 @@ impl Norm {
 #[derive(Debug)]
 struct Affine {
     matrix: Panels<'static>,
-    bias: Vec<f32>,
+    bias: Buffer,
 }
 
 impl Affine {
@@ -150,7 +150,7 @@ impl Affine {
 pub(super) struct LayerWeights {
     norms: [Norm; 2],
     projection: Panels<'static>,
-    projection_bias: Option<Vec<f32>>,
+    projection_bias: Option<Buffer>,
     output: Option<Affine>,
     heads: usize,
     head_width: usize,
@@ -163,7 +163,7 @@ pub(super) struct LayerWeights {
 struct Ista {
     form: Form,
     /// `D`, where the adjoint of the folded form reads it; else empty.
-    dictionary: Vec<f32>,
+    dictionary: Buffer,
     step_size: f64,
     lambda: f64,
 }
@@ -229,7 +229,7 @@ impl LayerWeights {
                     let read = fold && direction == Direction::Adjoint;
                     layers::FeedForward::Ista(Ista {
                         form,
-                        dictionary: if read { dictionary } else { Vec::new() },
+                        dictionary: if read { dictionary } else { Buffer::default() },
                         step_size: block.step_size,
                         lambda: block.lambda,
                     })
@@ -293,8 +293,8 @@ impl LayerWeights {
 pub(super) struct EmbeddingWeights {
     norms: [Option<Norm>; 2],
     linear: Affine,
-    class_token: Vec<f32>,
-    position: Vec<f32>,
+    class_token: Buffer,
+    position: Buffer,
 }
 
 impl EmbeddingWeights {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Decay;
 use crate::error::{Error, Result};
-use crate::fused;
+use crate::fused::{self, buffer::Buffer};
 use crate::model::parameters::{Parameter, Visitor};
 use crate::model::{Backbone, Classifier};
 
@@ -154,7 +154,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Update<'_> {
         if optimiser.frozen.get(index) == Some(&true) {
             return Ok(());
         }
-        let mut values = vec![0.0; tensor.shape().num_elements()];
+        let mut values = Buffer::unfilled(tensor.shape().num_elements());
         let gradient = self.gradients.get(index).map_or(&[][..], Vec::as_slice);
         let mut moments: Vec<&mut [f32]> = optimiser
             .moments

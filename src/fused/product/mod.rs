@@ -319,18 +319,25 @@ fn order<const TALL: usize>(ordered: &mut [f32], a: Matrix<'_>) {
     let (numbers, [row_stride, column_stride]) = a.numbers();
     let tile_stride = TALL * a.columns;
     let whole = if row_stride == 1 { a.rows / TALL } else { 0 };
-    for column in 0..a.columns {
-        let from = &numbers[column * column_stride..];
-        let tiles = from[..whole * TALL].as_chunks::<TALL>().0;
-        let places = ordered[column * TALL..].chunks_mut(tile_stride);
-        for (to, from) in places.zip(tiles) {
-            if let Some(to) = to.first_chunk_mut() {
-                *to = *from;
+    // A few columns at a time: all at once would send each to as many places as there are tiles, which share a set of
+    // the cache.
+    const COLUMNS: usize = 8;
+    for first in (0..a.columns).step_by(COLUMNS) {
+        let columns = first..(first + COLUMNS).min(a.columns);
+        for tile in 0..whole {
+            let to = &mut ordered[tile * tile_stride + first * TALL..];
+            let places = to.as_chunks_mut::<TALL>().0;
+            for (to, column) in places.iter_mut().zip(columns.clone()) {
+                if let Some(from) = numbers[column * column_stride + tile * TALL..].first_chunk() {
+                    *to = *from;
+                }
             }
         }
-        for row in whole * TALL..a.rows {
+    }
+    for row in whole * TALL..a.rows {
+        for column in 0..a.columns {
             let place = row / TALL * tile_stride + column * TALL + row % TALL;
-            ordered[place] = from[row * row_stride];
+            ordered[place] = numbers[row * row_stride + column * column_stride];
         }
     }
 }
