@@ -33,9 +33,9 @@ pub(crate) struct TrainingArguments {
     /// Seed of initialisation, order and augmentation.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The checkpoint to write; an interrupted run goes on from FILE.state. The course of the training
-    /// goes to FILE.csv, a line after every epoch.
-    #[arg(long, value_name = "FILE")]
+    /// The checkpoint to write, or a folder for model.safetensors and config.json; an interrupted run goes on
+    /// from FILE.state. The course of the training goes to FILE.csv, a line after every epoch.
+    #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Seconds between two writings of FILE.state within an epoch.
     #[arg(long, default_value_t = 300)]

@@ -16,7 +16,7 @@ use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{checkpoint, Backbone, Classifier};
+use crate::model::{checkpoint, hub, Backbone, Classifier};
 use crate::train::{self, Epoch, Observer, Recipe, Run};
 
 /// What to train and where to leave it.
@@ -32,8 +32,8 @@ pub struct Training<'a> {
     pub seed: u64,
     /// Threads; do not change the result.
     pub threads: usize,
-    /// The checkpoint to write. Beside it lie the state of an unfinished run, as `FILE.state`, and the
-    /// course of the training, as `FILE.csv`.
+    /// The checkpoint to write, or a folder for it and its `config.json`. Beside it lie the state of an
+    /// unfinished run, as `FILE.state`, and the course of the training, as `FILE.csv`.
     pub out: &'a Path,
     /// How long to train between two writings of the state within an epoch.
     pub save_every: Duration,
@@ -141,10 +141,11 @@ impl Training<'_> {
     /// # Errors
     /// As [`train::train`] and [`checkpoint::write`].
     pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
-        let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
+        let (out, config_file) = hub::place(self.out)?;
+        let folder = out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let mut network = self.network;
-        let state_file = beside(self.out, "state");
+        let state_file = beside(&out, "state");
         if self.resume && !state_file.exists() {
             return Err(Error::argument(
                 "--resume",
@@ -162,7 +163,7 @@ impl Training<'_> {
         // The source may change while hours pass: this run is of the source at its start.
         let commit = commit();
         let recipe = &self.recipe;
-        let table = beside(self.out, "csv");
+        let table = beside(&out, "csv");
         let mut course = Course {
             recipe,
             per_epoch: images.len().div_ceil(recipe.batch),
@@ -187,11 +188,8 @@ impl Training<'_> {
         let epochs = epochs?;
         // Also where the run was interrupted between its last epoch and its end.
         course.table(&epochs)?;
-        // The bytes are those of an uninterrupted run.
-        let mut command = command();
-        command.retain(|word| word != "--resume");
         let record = serde_json::json!({
-            "command": command,
+            "command": identifying(command()),
             "commit": commit,
             "seed": self.seed,
             "start": self.start,
@@ -200,7 +198,10 @@ impl Training<'_> {
             "held_out": DataRecord::from(held_out),
             "epochs": epochs,
         });
-        checkpoint::write(self.out, &network, &record)?;
+        checkpoint::write(&out, &network, &record)?;
+        if let Some(path) = config_file {
+            hub::write_config(&path, network.config())?;
+        }
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
         Ok(epochs)
@@ -235,10 +236,43 @@ impl OnDevice for Work<'_, '_> {
     }
 }
 
+/// A command line without the words that do not change what is trained: equal trainings give equal bytes.
+fn identifying(command: Vec<String>) -> Vec<String> {
+    const WITH_VALUE: [&str; 4] = ["--out", "--threads", "--save-every", "--tensorboard"];
+    let mut words = command.into_iter();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        let flag = word.split_once('=').map_or(word.as_str(), |(flag, _)| flag);
+        if WITH_VALUE.contains(&flag) {
+            if flag == word {
+                words.next();
+            }
+        } else if word != "--resume" {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
 /// `FILE.ending`.
 fn beside(out: &Path, ending: &str) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_kept_without_what_does_not_change_the_result() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let command =
+            "whitebox train --out a.safetensors --seed 3 --threads=2 --resume --save-every 0 \
+                       --set threads=1";
+        let kept = identifying(words(command));
+        assert_eq!(kept, words("whitebox train --seed 3 --set threads=1"));
+    }
 }
