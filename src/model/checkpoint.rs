@@ -79,6 +79,11 @@ struct Contents {
     notes: Vec<String>,
 }
 
+/// What a name begins with, up to its first dot.
+fn first_word(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(first, _)| first)
+}
+
 /// What a file says, in one line that is not too long.
 fn one_line(text: &str) -> String {
     const LONGEST: usize = 400;
@@ -153,8 +158,14 @@ impl Checkpoint {
         if !prefix.is_empty() {
             notes.push(format!("names are without their prefix {prefix}"));
         }
+        // A key that stands in the names is an entry: what is outside it is not looked at.
+        let in_entry = |name: &str| {
+            let rest = key.and_then(|key| name.strip_prefix(key));
+            key.is_none() || rest.is_some_and(|rest| rest.starts_with('.'))
+        };
         let (inside, outside): (HashMap<_, _>, HashMap<_, _>) = tensors
             .into_iter()
+            .filter(|(name, _)| in_entry(name))
             .partition(|(name, _)| name.starts_with(&prefix));
         let inside = inside
             .into_iter()
@@ -278,15 +289,25 @@ impl Checkpoint {
         };
         network.visit_parameters(&mut load)?;
         let (used, mut problems) = (load.used, load.problems);
+        // What is inside the network's own modules is a part that this program's network lacks: without it,
+        // results would be those of another network.
+        let modules: Vec<&str> = used.iter().map(|name| first_word(name)).collect();
+        let is_part = |name: &str| modules.contains(&first_word(name)) && !may_be_missing(name);
         let inside = self.tensors.iter().filter(|(name, _)| !used.contains(name));
-        let mut unexpected: Vec<&str> = inside
-            .chain(&self.beside)
-            .filter(|(_, entry)| !self.allow_extra && !entry.is_integer())
-            .map(|(name, _)| name.as_str())
+        let unexpected = inside
+            .map(|(name, entry)| (name, entry, is_part(name)))
+            .chain(self.beside.iter().map(|(name, entry)| (name, entry, false)))
+            .filter(|(_, entry, part)| *part || !(self.allow_extra || entry.is_integer()));
+        let mut unexpected: Vec<(&str, bool)> = unexpected
+            .map(|(name, _, part)| (name.as_str(), part))
             .collect();
         unexpected.sort_unstable();
-        let only_extra = problems.is_empty() && !unexpected.is_empty();
-        problems.extend(unexpected.into_iter().map(|n| format!("{n} unexpected")));
+        let only_extra = problems.is_empty() && unexpected.iter().all(|(_, part)| !part);
+        problems.extend(
+            unexpected
+                .iter()
+                .map(|(name, _)| format!("{name} unexpected")),
+        );
         if !problems.is_empty() {
             let wanted = format!("the {} tensors of this classifier", used.len());
             let found = self.instead().unwrap_or_else(|| Unreadable {
@@ -321,12 +342,14 @@ fn contents(path: &Path, bytes: &[u8], kind: Container, key: Option<&str>) -> Re
     }
     let read = pytorch::read(bytes, key).map_err(|found| problem(path, SAVED, found))?;
     let mut notes = Vec::new();
-    if !read.others.is_empty() {
+    if !read.found_key && !read.others.is_empty() {
         notes.push(format!(
-            "read the entry {}; choose another with --key: {}",
+            "read the entry {}; others to choose with --key: {}",
             read.entry,
             layout::list(&read.others)
         ));
+    } else if !read.found_key && !layout::is_usual(&read.entry) {
+        notes.push(format!("read the entry {}", read.entry));
     }
     if !read.unread.is_empty() {
         notes.push(format!("left unread: {}", layout::list(&read.unread)));
@@ -452,7 +475,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
                 other: Some(kind), ..
             }) => self
                 .problems
-                .push(format!("{name} of type {kind} instead of {READ}")),
+                .push(format!("{name} is {kind} instead of {READ}")),
             Some(entry) if entry.shape == *shape => {
                 if let (None, Some(number)) = (&self.unfit, entry.unfit()) {
                     self.unfit = Some((name.clone(), number));

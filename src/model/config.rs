@@ -439,7 +439,7 @@ mod tests {
             patch_size: [1, 1],
             ..config
         };
-        assert_eq!(all.parameters(), usize::MAX);
+        assert!(all.parameters() > 1 << 60);
     }
 
     #[test]

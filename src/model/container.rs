@@ -134,7 +134,10 @@ fn tar_members(bytes: &[u8]) -> Vec<String> {
         let (Ok(size), false) = (size, name.is_empty() || members.len() > 100) else {
             break;
         };
-        members.push(name.trim_start_matches("./").to_owned());
+        // Long names and other attributes are members of their own.
+        if !b"xgLK".contains(&header[156]) {
+            members.push(name.trim_start_matches("./").to_owned());
+        }
         at = at.saturating_add(size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK));
     }
     members

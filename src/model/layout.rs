@@ -43,6 +43,11 @@ fn prefix(name: &str) -> Option<&str> {
     })
 }
 
+/// Whether an entry is where programs keep the network: in the whole file, or under a common name.
+pub(super) fn is_usual(entry: &str) -> bool {
+    entry.is_empty() || STATE_DICTS.contains(&entry)
+}
+
 /// Some of `names` in one line.
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 8;
@@ -80,7 +85,7 @@ pub(super) fn choose_entry(groups: &[Group], key: Option<&str>) -> Result<Choice
         (None, several, _) => named(several).ok_or_else(|| {
             let paths = Vec::from_iter(several.iter().map(|&i| groups[i].path.as_str()));
             Unreadable {
-                got: format!("{} of them: {}", several.len(), list(&paths)),
+                got: format!("several networks: {}", list(&paths)),
                 remedy: "choose one with --key".into(),
             }
         })?,
@@ -132,7 +137,7 @@ pub(super) fn choose_prefix<'a>(
         [only] => Ok((*only).to_owned()),
         [first, ..] if first.is_empty() => Ok(String::new()),
         several => Err(Unreadable {
-            got: format!("{} of them: {}", several.len(), choices(several)),
+            got: format!("several networks: {}", choices(several)),
             remedy: "choose one with --key".into(),
         }),
     }
@@ -162,7 +167,7 @@ mod tests {
         assert_eq!(chosen(&[optimiser.clone(), network("net")], None), Ok(1));
         let twins = [network("teacher"), network("student"), optimiser];
         let problem = choose_entry(&twins, None).unwrap_err();
-        assert_eq!(problem.got, "2 of them: teacher, student");
+        assert_eq!(problem.got, "several networks: teacher, student");
         assert!(problem.remedy.contains("--key"));
         // A key may be for a prefix instead: that is the next question.
         let choice = choose_entry(&[network("")], Some("ema")).unwrap();
@@ -189,7 +194,7 @@ mod tests {
         let twins = ["teacher.backbone.pos_embed", "student.backbone.pos_embed"];
         assert_eq!(
             prefix(&twins, None).unwrap_err(),
-            "2 of them: student.backbone, teacher.backbone"
+            "several networks: student.backbone, teacher.backbone"
         );
         assert_eq!(
             prefix(&twins, Some("teacher")).unwrap(),

@@ -581,6 +581,8 @@ impl<'a> Machine<'a> {
                     let key = self.unsigned(4)?;
                     self.recall(key)?;
                 }
+                // PERSID: there, what storages are is written as Python would print it.
+                b'P' => return Err("a pickle of protocol 0".into()),
                 other => return Err(format!("a pickle with the instruction {other:#04x}")),
             }
         }

@@ -174,7 +174,12 @@ fn member(
     limit: usize,
 ) -> Result<Vec<u8>, String> {
     let damaged = |e: &dyn std::fmt::Display| format!("a damaged or missing {name} ({e})");
-    let file = archive.by_name(name).map_err(|e| damaged(&e))?;
+    let file = archive.by_name(name).map_err(|e| match e {
+        zip::result::ZipError::CompressionMethodNotSupported(_) => {
+            format!("a compressed {name}, where torch.save compresses nothing")
+        }
+        other => damaged(&other),
+    })?;
     let mut bytes = Vec::new();
     let read = file.take(limit as u64 + 1).read_to_end(&mut bytes);
     if read.map_err(|e| damaged(&e))? > limit {
@@ -513,10 +518,10 @@ impl<'a> File<'a> {
                 let name = pickle.global(*dtype).unwrap_or("an unknown type");
                 Some(Found::Other(name.trim_start_matches("torch.").to_owned()))
             }
-            (name, _) if is_numpy_array(name) => Some(Found::Other("numpy array".into())),
+            (name, _) if is_numpy_array(name) => Some(Found::Other("a numpy array".into())),
             (name, _) if name.starts_with("torch._utils._rebuild_") => {
                 let name = name.trim_start_matches("torch._utils._rebuild_");
-                Some(Found::Other(name.replace('_', " ")))
+                Some(Found::Other(format!("a {}", name.replace('_', " "))))
             }
             _ => None,
         }

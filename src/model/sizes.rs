@@ -170,9 +170,9 @@ impl Checkpoint {
         if let Some(kind) = &entry.other {
             return Err(Error::file(
                 &self.path,
-                format!("tensor {name} of type {READ}"),
+                format!("tensor {name} of {READ}"),
                 kind,
-                "convert it to F32",
+                "save it as a plain tensor of 32 bits",
             ));
         }
         entry
