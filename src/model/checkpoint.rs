@@ -384,6 +384,9 @@ fn safetensors_contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
         ),
         None => None,
     };
+    if let Some(Err(e)) = own.as_ref().map(|own| own.config.check()) {
+        return Err(malformed(format!("an impossible configuration ({e})")));
+    }
     let entry = |view: &TensorView<'_>| match Entry::is_read(view.dtype()) {
         true => Entry::of(view.dtype(), view.data(), view.shape().to_vec()),
         false => Entry::other(format!("{:?}", view.dtype()), view.shape().to_vec()),

@@ -99,6 +99,17 @@ pub(super) fn container(bytes: &[u8]) -> Result<Container, Unreadable> {
             ),
         };
     }
+    // What servers answer instead of a file: "Entry not found", "Access denied".
+    let words = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    if let (Ok(words), true) = (std::str::from_utf8(words), words.len() <= PAGE) {
+        if words.len() >= 8 && !words.contains(char::is_control) {
+            let shown: String = words.chars().take(60).collect();
+            return unreadable(
+                format!("a text that begins with {shown:?}"),
+                "download the checkpoint itself",
+            );
+        }
+    }
     let shown: String = bytes
         .iter()
         .take(8)
@@ -156,7 +167,7 @@ mod tests {
         }
         assert_eq!(container(b"PK\x03\x04\x14\x00"), Ok(Container::Pytorch));
         assert_eq!(container(b"\x80\x02\x8a\x0a"), Ok(Container::Pytorch));
-        for bytes in [&b"PK"[..], b"PKZZ and so on", b"\x80", b"\x80\x77abc"] {
+        for bytes in [&b"PK"[..], b"PKZZ\x01 so on", b"\x80", b"\x80\x77abc"] {
             let problem = container(bytes).unwrap_err();
             assert!(problem.got.contains("bytes that begin with"), "{problem:?}");
         }
@@ -171,7 +182,7 @@ mod tests {
             archive[124..136].copy_from_slice(b"00000000001\0");
             archive[257..262].copy_from_slice(b"ustar");
         }
-        let cases: [(&[u8], &str); 12] = [
+        let cases: [(&[u8], &str); 13] = [
             (b"", "empty"),
             (
                 b"version https://git-lfs.github.com/spec/v1\noid",
@@ -186,7 +197,8 @@ mod tests {
             (b"\x89HDF\r\n\x1a\n", "HDF5"),
             (&old, "before 0.1.10"),
             (&tar, "holds a.pth"),
-            (b"hello", "68656c6c6f"),
+            (b"Access denied", "text that begins with \"Access denied\""),
+            (b"\x04\0\0\0hello", "0400000068656c6c"),
         ];
         for (bytes, word) in cases {
             let problem = container(bytes).unwrap_err();

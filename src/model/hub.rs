@@ -83,8 +83,14 @@ fn read_config(path: &Path, text: &[u8]) -> Result<Beside> {
         true => Some(serde_json::from_value(value).map_err(damaged)?),
         false => None,
     };
-    if let Some(config) = &config {
-        config.check()?;
+    if let Some(Err(e)) = config.as_ref().map(Config::check) {
+        let wanted = "the settings of a network as JSON";
+        return Err(Error::file(
+            path,
+            wanted,
+            format!("impossible ones ({e})"),
+            "copy it again",
+        ));
     }
     Ok(Beside {
         config,

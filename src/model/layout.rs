@@ -67,8 +67,15 @@ pub(super) fn choose_entry(groups: &[Group], key: Option<&str>) -> Result<Choice
         .filter(|&index| groups[index].is_network())
         .collect();
     let named = |candidates: &[usize]| {
-        let mut words = std::iter::once("").chain(STATE_DICTS);
-        words.find_map(|word| candidates.iter().copied().find(|&i| groups[i].path == word))
+        let whole_file = match networks.is_empty() {
+            true => STATE_DICTS.len(),
+            false => 0,
+        };
+        let mut words = STATE_DICTS.to_vec();
+        words.insert(whole_file, "");
+        words
+            .into_iter()
+            .find_map(|word| candidates.iter().copied().find(|&i| groups[i].path == word))
     };
     let everything: Vec<usize> = (0..groups.len()).collect();
     let index = match (asked, networks.as_slice(), groups) {

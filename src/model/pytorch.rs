@@ -174,12 +174,12 @@ fn member(
     limit: usize,
 ) -> Result<Vec<u8>, String> {
     let damaged = |e: &dyn std::fmt::Display| format!("a damaged or missing {name} ({e})");
-    let file = archive.by_name(name).map_err(|e| match e {
-        zip::result::ZipError::CompressionMethodNotSupported(_) => {
-            format!("a compressed {name}, where torch.save compresses nothing")
-        }
-        other => damaged(&other),
-    })?;
+    let file = archive.by_name(name).map_err(|e| damaged(&e))?;
+    if file.compression() != zip::CompressionMethod::Stored {
+        return Err(format!(
+            "a compressed {name}, where torch.save compresses nothing"
+        ));
+    }
     let mut bytes = Vec::new();
     let read = file.take(limit as u64 + 1).read_to_end(&mut bytes);
     if read.map_err(|e| damaged(&e))? > limit {

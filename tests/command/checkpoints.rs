@@ -298,7 +298,7 @@ fn files_that_are_no_checkpoint_are_called_what_they_are() {
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     archive.start_file("run/a.pth", stored).unwrap();
     let archive = archive.finish().unwrap().into_inner();
-    let cases: [(&str, &[u8], &[&str]); 8] = [
+    let cases: [(&str, &[u8], &[&str]); 9] = [
         (
             "lfs.pth",
             pointer.as_bytes(),
@@ -325,7 +325,12 @@ fn files_that_are_no_checkpoint_are_called_what_they_are() {
             b"{\"hidden_size\": 6}",
             &["JSON document", "folder"],
         ),
-        ("PK.bin", b"PK is not enough", &["504b206973206e6f"]),
+        ("PK.bin", b"PK\x01 is not enough", &["504b01206973206e"]),
+        (
+            "answer.pth",
+            b"Entry not found",
+            &["text", "Entry not found", "download"],
+        ),
         (
             "two.pth",
             b"\x80\x02K\x01.",
