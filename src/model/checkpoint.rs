@@ -209,7 +209,8 @@ impl Checkpoint {
                 &self.path,
                 "a checkpoint that names its configuration",
                 "one without",
-                "give --heads (and --pool, --channels if they are not cls and 3)",
+                "take one that whitebox train wrote, or give --heads where that is a flag (and --pool, \
+                 --channels if they are not cls and 3)",
             )
         })
     }
@@ -310,7 +311,16 @@ impl Checkpoint {
         );
         if !problems.is_empty() {
             let wanted = format!("the {} tensors of this classifier", used.len());
-            let found = self.instead().unwrap_or_else(|| Unreadable {
+            let needs_head = used
+                .iter()
+                .any(|name| names::is_head(name) && !may_be_missing(name));
+            let known = match only_extra {
+                true => None,
+                false => self
+                    .instead()
+                    .or_else(|| self.headless().filter(|_| needs_head)),
+            };
+            let found = known.unwrap_or_else(|| Unreadable {
                 got: layout::list(&problems),
                 remedy: match only_extra {
                     true => "leave the unexpected ones out with --allow-extra".into(),

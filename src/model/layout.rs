@@ -142,7 +142,7 @@ pub(super) fn choose_prefix<'a>(
     match prefixes.as_slice() {
         [] => Ok(String::new()),
         [only] => Ok((*only).to_owned()),
-        [first, ..] if first.is_empty() => Ok(String::new()),
+        ["", ..] => Ok(String::new()),
         several => Err(Unreadable {
             got: format!("several networks: {}", choices(several)),
             remedy: "choose one with --key".into(),

@@ -158,7 +158,8 @@ impl Checkpoint {
 
     fn dimensions<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
         let Some(entry) = self.tensors.get(name) else {
-            let unreadable = self.instead().unwrap_or_else(|| Unreadable {
+            let known = self.instead().or_else(|| self.headless());
+            let unreadable = known.unwrap_or_else(|| Unreadable {
                 got: match self.tensors.is_empty() {
                     true => "no tensors".into(),
                     false => format!("none among {}", layout::list(&self.names())),
@@ -229,16 +230,18 @@ impl Checkpoint {
                 "save it under the names of timm",
             );
         }
+        None
+    }
+
+    /// What to say of an encoder without head, if the file holds one.
+    pub(super) fn headless(&self) -> Option<Unreadable> {
         let encoder = ["pos_embedding", "pos_embed"];
         let is_encoder = encoder.iter().any(|&name| self.tensors.contains_key(name));
         let has_head = self.tensors.keys().any(|name| names::is_head(name));
-        if is_encoder && !has_head {
-            return unreadable(
-                "an encoder without head",
-                "give it one with whitebox finetune",
-            );
-        }
-        None
+        (is_encoder && !has_head).then(|| Unreadable {
+            got: "an encoder without head".into(),
+            remedy: "give it one with whitebox finetune".into(),
+        })
     }
 }
 

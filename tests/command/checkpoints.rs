@@ -256,36 +256,33 @@ fn other_networks_are_called_what_they_are() {
 #[test]
 fn an_encoder_without_head_is_given_one() {
     let bench = Bench::new();
-    for (name, flags) in [("encoder.pth", &[][..]), ("mae.pth", &["--allow-extra"])] {
-        let out = bench.path("tuned.safetensors");
-        let mut tune = whitebox();
-        tune.args([
-            "finetune",
-            "--data",
-            "procedural",
-            "--limit",
-            "40",
-            "--size",
-            "28",
-        ])
-        .args([
-            "--heads",
-            "2",
-            "--channels",
-            "1",
-            "--epochs",
-            "1",
-            "--batch",
-            "20",
-        ])
-        .args(flags)
-        .arg("--checkpoint")
-        .arg(fixture(name))
-        .arg("--out")
-        .arg(&out);
-        succeed(&mut tune);
+    let out = bench.path("tuned.safetensors");
+    let tune = |name: &str, flags: &[&str]| {
+        let mut command = whitebox();
+        command
+            .args(["finetune", "--data", "procedural", "--limit", "40"])
+            .args(["--size", "28", "--epochs", "1", "--batch", "20"])
+            .args(["--heads", "2", "--channels", "1"])
+            .args(flags)
+            .arg("--checkpoint")
+            .arg(fixture(name))
+            .arg("--out")
+            .arg(&out);
+        command
+    };
+    let words = ["mae.pth", "mask_token unexpected", "--allow-extra"];
+    fail(&mut tune("mae.pth", &[]), 1, &words);
+    assert!(!out.exists());
+    // The head of the last is for three classes, and is replaced.
+    for (name, flags) in [
+        ("encoder.pth", &[][..]),
+        ("mae.pth", &["--allow-extra"]),
+        ("plain.pth", &[]),
+    ] {
+        succeed(&mut tune(name, flags));
         let tuned = Checkpoint::read(&out).unwrap().config.unwrap();
         assert_eq!((tuned.classes, tuned.d), (10, 6), "{name}");
+        std::fs::remove_file(&out).unwrap();
     }
 }
 
