@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::backbone::Backbone;
 use super::config::Config;
 use super::container::{container, Container};
-use super::entry::{Entry, Unreadable};
+use super::entry::{one_line, Entry, Unreadable};
 use super::hub::{self, Beside, Index};
 use super::parameters::{Parameter, Visitor};
 use super::{layout, names, pytorch, Classifier};
@@ -40,7 +40,7 @@ pub(super) const READ: &str = "F32, F16, BF16 or F64";
 const SAVED: &str = "a checkpoint: a safetensors file, or a state dict that torch.save wrote";
 
 /// Numbers more than the file's that a configuration may ask for before its names are looked at.
-const SPARE: usize = 1 << 24;
+const SPARE: usize = 1 << 20;
 
 /// What the metadata key holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +59,8 @@ pub struct Checkpoint {
     pub(super) beside: HashMap<String, Entry>,
     /// The configuration the file carries, or the `config.json` beside it, if this program wrote it.
     pub config: Option<Config>,
+    /// Whether that is the `config.json`.
+    config_beside: bool,
     /// Heads, if a `config.json` beside the file names them.
     pub heads: Option<usize>,
     /// The record of its training, if the file carries one.
@@ -82,20 +84,6 @@ struct Contents {
 /// What a name begins with, up to its first dot.
 fn first_word(name: &str) -> &str {
     name.split_once('.').map_or(name, |(first, _)| first)
-}
-
-/// What a file says, in one line that is not too long.
-fn one_line(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let plain = |c: char| match c.is_control() {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    };
-    let mut line: String = text.chars().take(LONGEST).map(plain).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push_str("...");
-    }
-    line
 }
 
 fn problem(path: &Path, wanted: impl Into<String>, found: Unreadable) -> Error {
@@ -186,6 +174,7 @@ impl Checkpoint {
             tensors: inside.collect(),
             beside: outside,
             config: config.or(beside.config),
+            config_beside: config.is_none() && beside.config.is_some(),
             heads: beside.heads,
             training: own.map(|own| own.training),
             sha256,
@@ -272,10 +261,16 @@ impl Checkpoint {
         config.check()?;
         let held: usize = self.tensors.values().map(|entry| entry.values.len()).sum();
         // A damaged configuration could ask for more memory than there is.
-        if config.parameters() > held.saturating_mul(4).saturating_add(SPARE) {
+        if config.parameters() > held.saturating_mul(2).saturating_add(SPARE) {
             return Err(Error::file(
                 &self.path,
-                format!("the {} numbers of its configuration", config.parameters()),
+                match self.config_beside {
+                    true => format!(
+                        "the {} numbers that config.json asks for",
+                        config.parameters()
+                    ),
+                    false => format!("the {} numbers of its configuration", config.parameters()),
+                },
                 format!("{held}"),
                 "check the flags that describe the network, or the file",
             ));
@@ -310,7 +305,10 @@ impl Checkpoint {
                 .map(|(name, _)| format!("{name} unexpected")),
         );
         if !problems.is_empty() {
-            let wanted = format!("the {} tensors of this classifier", used.len());
+            let wanted = match self.config_beside {
+                true => format!("the {} tensors that config.json describes", used.len()),
+                false => format!("the {} tensors of this classifier", used.len()),
+            };
             let needs_head = used
                 .iter()
                 .any(|name| names::is_head(name) && !may_be_missing(name));
@@ -457,8 +455,8 @@ fn shards(path: &Path, bytes: &[u8]) -> Result<(Contents, String)> {
     if let Some(name) = missing.next() {
         return Err(Error::file(
             path.with_file_name(&index.files[name]),
-            format!("tensor {}", one_line(name)),
-            "none of that name",
+            format!("a tensor that {} says is in it", path.display()),
+            one_line(&format!("no {name}")),
             "copy the files of one checkpoint together",
         ));
     }
@@ -618,14 +616,5 @@ mod tests {
                 .to_string();
             assert!(message.contains("wanted"), "{message}");
         }
-    }
-
-    #[test]
-    fn whatever_a_file_says_takes_one_line() {
-        let line = one_line(&format!("a\nb\u{7}{}", "c".repeat(1000)));
-        assert!(
-            line.starts_with("a\\nb\\u{7}cc") && line.len() < 500,
-            "{line}"
-        );
     }
 }

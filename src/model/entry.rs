@@ -116,6 +116,20 @@ impl From<String> for Unreadable {
     }
 }
 
+/// What a file says, in one line that is not too long.
+pub(super) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 400;
+    let plain = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    let mut line: String = text.chars().take(LONGEST).map(plain).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +156,14 @@ mod tests {
         let counts = Entry::of(Dtype::I64, &[1; 8], vec![]);
         assert!(counts.is_integer() && counts.values.is_empty());
         assert!(!Entry::other("float8_e4m3fn".into(), vec![]).is_integer());
+    }
+
+    #[test]
+    fn whatever_a_file_says_takes_one_line() {
+        let line = one_line(&format!("a\nb\u{7}{}", "c".repeat(1000)));
+        assert!(
+            line.starts_with("a\\nb\\u{7}cc") && line.len() < 500,
+            "{line}"
+        );
     }
 }

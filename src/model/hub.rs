@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::entry::one_line;
 use super::Config;
 use crate::artefact;
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ pub(super) fn find(folder: &Path) -> Result<(PathBuf, Beside)> {
             format!("one of {} in the folder", FILES.join(", ")),
             match names.is_empty() {
                 true => "nothing".to_owned(),
-                false => super::layout::list(&names),
+                false => one_line(&super::layout::list(&names)),
             },
             "name the checkpoint itself",
         ));
@@ -72,7 +73,7 @@ fn read_config(path: &Path, text: &[u8]) -> Result<Beside> {
         Error::file(
             path,
             "the settings of a network as JSON",
-            e.to_string(),
+            one_line(&e.to_string()),
             "copy it again",
         )
     };
@@ -88,7 +89,7 @@ fn read_config(path: &Path, text: &[u8]) -> Result<Beside> {
         return Err(Error::file(
             path,
             wanted,
-            format!("impossible ones ({e})"),
+            one_line(&format!("impossible ones ({e})")),
             "copy it again",
         ));
     }
@@ -157,7 +158,7 @@ impl Index {
         }
         let damaged = |got: String| {
             let wanted = "an index with a weight_map from tensors to files beside it";
-            Error::file(path, wanted, got, "copy it again")
+            Error::file(path, wanted, one_line(&got), "copy it again")
         };
         let file: File = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
         for name in file.weight_map.values() {

@@ -24,7 +24,7 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 const MAGIC_DIGITS: &str = "119547037146038801333356";
 
 /// Elements of tensors that repeat their storage up to which they are believed.
-const REPEATED: usize = 1 << 24;
+const REPEATED: usize = 1 << 22;
 
 /// Depth of dictionaries in dictionaries down to which tensors are looked for, and of modules in modules.
 const ENTRIES_DEEP: usize = 4;

@@ -3,7 +3,7 @@
 
 use super::checkpoint::{Checkpoint, READ};
 use super::config::{Architecture, Config, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
-use super::entry::Unreadable;
+use super::entry::{one_line, Unreadable};
 use super::{layout, names};
 use crate::error::{Error, Result};
 
@@ -30,7 +30,13 @@ impl Checkpoint {
         } else {
             self.infer_crate(heads, pool, channels, classes)?
         };
-        config.check()?;
+        config.check().map_err(|e| {
+            let found = Unreadable {
+                got: format!("impossible sizes ({e})"),
+                remedy: "check the flags that describe the network, or the file".into(),
+            };
+            self.problem("the tensors of a classifier".into(), found)
+        })?;
         Ok(config)
     }
 
@@ -147,7 +153,7 @@ impl Checkpoint {
     fn head_width(&self, name: &str, rows: usize, parts: usize, heads: usize) -> Result<usize> {
         if heads == 0 || !rows.is_multiple_of(parts * heads) {
             return Err(Error::shape(
-                name,
+                format!("{}: tensor {name}", self.path.display()),
                 format!("rows divisible by --heads {heads}"),
                 format!("{} rows", rows / parts),
                 "give the number of heads the checkpoint was trained with",
@@ -169,12 +175,11 @@ impl Checkpoint {
             return Err(self.problem(format!("a tensor named {name}"), unreadable));
         };
         if let Some(kind) = &entry.other {
-            return Err(Error::file(
-                &self.path,
-                format!("tensor {name} of {READ}"),
-                kind,
-                "save it as a plain tensor of 32 bits",
-            ));
+            let found = Unreadable {
+                got: kind.clone(),
+                remedy: "save it as a plain tensor of 32 bits".into(),
+            };
+            return Err(self.problem(format!("tensor {name} of {READ}"), found));
         }
         entry
             .shape
@@ -188,7 +193,7 @@ impl Checkpoint {
         Error::shape(
             format!("{}: tensor {name}", self.path.display()),
             wanted,
-            format!("{:?}", shape.unwrap_or_default()),
+            one_line(&format!("{:?}", shape.unwrap_or_default())),
             "check the flags that describe the network",
         )
     }

@@ -1,121 +1,127 @@
-//! Valid files with damage: whatever the bytes, reading ends soon, in little memory, without a panic, and says
-//! what is wrong in one line.
+//! Valid files of every format that the program reads, changed at random. Whatever comes: an answer, or one
+//! line that says what is wrong; in bounded time and memory, and never a panic.
 //!
-//! Every case follows from its number, so that one that fails can be run again. `WHITEBOX_FUZZ` is the number
-//! of cases of each kind of file; `WHITEBOX_FUZZ_FROM` the first.
+//! | variable | what |
+//! |---|---|
+//! | `WHITEBOX_FUZZ_CASES` | changed files of each format; default 1,500 |
+//! | `WHITEBOX_FUZZ_SEED` | of the changes; default 0 |
+//! | `WHITEBOX_FUZZ_FORMAT` | the formats whose name contains it; default all |
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod checkpoints;
+mod mutate;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use peak_alloc::PeakAlloc;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use whitebox::{artefact, Result};
+
+use checkpoints::formats;
+use mutate::mutate;
 
 #[global_allocator]
-static MEMORY: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
+static ALLOCATED: PeakAlloc = PeakAlloc;
 
-const CASES: u64 = 1500;
-
-/// Bytes that all readings of one moment may hold together, in MiB, and the time that one may take.
-const MEMORY_LIMIT: f32 = 512.0;
-const TIME_LIMIT: Duration = Duration::from_secs(5);
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+/// A format: where its file lies, what is in it, what reads it.
+pub(crate) struct Format {
+    pub(crate) name: &'static str,
+    /// The file, below a folder of its own.
+    pub(crate) file: &'static str,
+    /// Valid files, each of which is read without an error.
+    pub(crate) valid: Vec<Vec<u8>>,
+    /// Reads the file, and checks what comes of it where that is known. It gets the folder.
+    pub(crate) read: Box<dyn Fn(&Path) -> Result<()>>,
+    /// Bytes of memory that a file of [`mutate`]'s largest size may take.
+    pub(crate) memory: usize,
 }
 
-/// Numbers that lengths, counts and offsets go wrong at.
-const EDGES: [u64; 10] = [
-    0,
-    1,
-    0x7f,
-    0xff,
-    0xffff,
-    0x7fff_ffff,
-    0xffff_ffff,
-    1 << 40,
-    i64::MAX as u64,
-    u64::MAX,
-];
-
-/// `bytes` with a few pieces of damage.
-fn damaged(bytes: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut bytes = bytes.to_vec();
-    for _ in 0..rng.gen_range(1..=4) {
-        if bytes.is_empty() {
-            return bytes;
-        }
-        let at = rng.gen_range(0..bytes.len());
-        let longest = (bytes.len() - at).min(64);
-        let length = rng.gen_range(1..=longest);
-        match rng.gen_range(0..9) {
-            0 => bytes[at] ^= 1 << rng.gen_range(0..8),
-            1 => bytes[at] = rng.gen(),
-            2 => bytes.truncate(at),
-            3 => drop(bytes.drain(at..at + length)),
-            4 => {
-                let again = bytes[at..at + length].to_vec();
-                bytes.splice(at..at, again);
-            }
-            5 => {
-                // A number in binary, of one to eight bytes.
-                let edge = EDGES[rng.gen_range(0..EDGES.len())].to_le_bytes();
-                let width = [1, 2, 4, 8][rng.gen_range(0..4)].min(bytes.len() - at);
-                bytes[at..at + width].copy_from_slice(&edge[..width]);
-            }
-            6 => {
-                // A number in digits, where there is one.
-                let start = (at..bytes.len()).find(|&i| bytes[i].is_ascii_digit());
-                let Some(start) = start else { continue };
-                let digits = bytes[start..].iter().take_while(|b| b.is_ascii_digit());
-                let end = start + digits.count();
-                let edge = EDGES[rng.gen_range(0..EDGES.len())].to_string();
-                bytes.splice(start..end, edge.into_bytes());
-            }
-            7 => {
-                let to = rng.gen_range(0..bytes.len());
-                let piece = bytes[at..at + length].to_vec();
-                let end = (to + piece.len()).min(bytes.len());
-                bytes.splice(to..end, piece);
-            }
-            _ => bytes[at..at + length].fill([0, 0xff, b'\n', b'N', b'('][rng.gen_range(0..5)]),
-        }
-    }
-    bytes
+fn variable(name: &str, default: u64) -> u64 {
+    let text = std::env::var(format!("WHITEBOX_FUZZ_{name}"));
+    text.map_or(default, |text| text.parse().unwrap())
 }
 
-/// Runs the cases of one kind of file. `make` damages something, `read` reads it and returns the error's
-/// message, if there is one. Returns how many were read without an error.
-fn run(
-    kind: &str,
-    mut make: impl FnMut(&mut ChaCha8Rng) -> Vec<u8>,
-    mut read: impl FnMut(&[u8]) -> Result<(), String>,
-) -> u64 {
-    let first = number("WHITEBOX_FUZZ_FROM", 0);
-    let mut sound = 0;
-    let cases = number("WHITEBOX_FUZZ", CASES);
-    for case in first..first + cases {
-        let bytes = make(&mut ChaCha8Rng::seed_from_u64(case));
+#[test]
+fn a_changed_file_gives_an_answer_or_one_line_that_says_what_is_wrong() {
+    let (cases, seed) = (variable("CASES", 1500), variable("SEED", 0));
+    let only = std::env::var("WHITEBOX_FUZZ_FORMAT").unwrap_or_default();
+    for format in formats().iter().filter(|f| f.name.contains(&only)) {
+        let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
-        let took = start.elapsed();
-        let Ok(outcome) = outcome else {
-            panic!("{kind}: a panic in case {case}");
-        };
-        assert!(took < TIME_LIMIT, "{kind}: {took:?} in case {case}");
-        let peak = MEMORY.peak_usage_as_mb();
-        assert!(peak < MEMORY_LIMIT, "{kind}: {peak} MiB in case {case}");
-        match outcome {
-            Ok(()) => sound += 1,
-            Err(message) => {
-                let lines = message.lines().count();
-                assert_eq!(lines, 1, "{kind}: case {case} says {message:?}");
-                assert!(message.len() < 4000, "{kind}: case {case} says {message}");
+        for valid in &format.valid {
+            write(folder.path(), format.file, valid);
+            let read = (format.read)(folder.path());
+            read.unwrap_or_else(|e| panic!("{}: a valid file is refused: {e}", format.name));
+        }
+        let mut refused = 0;
+        for case in 0..cases {
+            let label = format!("{seed}/{}/{case}", format.name);
+            let key = artefact::sha256(label.as_bytes());
+            let key: [u8; 32] = std::array::from_fn(|i| key.as_bytes()[i]);
+            let mut rng = ChaCha8Rng::from_seed(key);
+            let mut pick = || &format.valid[rng.gen_range(0..format.valid.len())];
+            let (file, other) = (pick(), pick());
+            let bytes = mutate(file, other, &mut rng);
+            refused += u64::from(holds(format, folder.path(), &bytes, &label));
+        }
+        println!(
+            "{}: {refused} of {cases} refused, {:.1} s",
+            format.name,
+            start.elapsed().as_secs_f64()
+        );
+        // Changes that nothing notices would be no test of the reader.
+        assert!(cases < 100 || refused > cases / 10, "{}", format.name);
+    }
+}
+
+fn write(folder: &Path, file: &str, bytes: &[u8]) {
+    let path = folder.join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// Whether the file was refused, after every promise about that was checked.
+fn holds(format: &Format, folder: &Path, bytes: &[u8], label: &str) -> bool {
+    write(folder, format.file, bytes);
+    let before = ALLOCATED.current_usage();
+    ALLOCATED.reset_peak_usage();
+    let start = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| (format.read)(folder)));
+    let (time, memory) = (
+        start.elapsed(),
+        ALLOCATED.peak_usage().saturating_sub(before),
+    );
+    let mut broken = Vec::new();
+    match &result {
+        Err(_) => broken.push("it panics".to_owned()),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            let message = error.to_string();
+            if message.contains(char::is_control) {
+                broken.push(format!("several lines: {message:?}"));
+            }
+            let name = Path::new(format.file).file_name().unwrap();
+            if error.exit_code() == 1 && !message.contains(name.to_str().unwrap()) {
+                broken.push(format!("the file is not named: {message}"));
+            }
+            if message.len() > 2000 {
+                broken.push(format!("{} bytes of message", message.len()));
             }
         }
     }
-    println!("{kind}: {sound} of {cases} cases were harmless");
-    sound
+    if time > Duration::from_secs(5) {
+        broken.push(format!("it takes {time:?}"));
+    }
+    if memory > format.memory {
+        broken.push(format!("it takes {memory} bytes of memory"));
+    }
+    if !broken.is_empty() {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(label.replace('/', "-"));
+        std::fs::write(&kept, bytes).unwrap();
+        panic!("{label}, kept in {}: {}", kept.display(), broken.join("; "));
+    }
+    !matches!(result, Ok(Ok(())))
 }
