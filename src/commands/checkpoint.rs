@@ -87,6 +87,10 @@ impl CheckpointArguments {
         for note in &checkpoint.notes {
             eprintln!("note: {path}: {note}");
         }
+        if self.key.is_none() && !checkpoint.others.is_empty() {
+            let others = checkpoint.others.join(", ");
+            eprintln!("note: {path}: other networks to choose with --key: {others}");
+        }
         let left_out = checkpoint.left_out(network);
         if !left_out.is_empty() {
             eprintln!("note: {path}: left out {}", left_out.join(", "));

@@ -8,7 +8,7 @@ use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
 use whitebox::harness::device::DeviceArguments;
 use whitebox::harness::training::Training;
-use whitebox::model::{Architecture, Classifier, Config};
+use whitebox::model::{hub, Architecture, Classifier, Config};
 use whitebox::train::Recipe;
 use whitebox::Result;
 
@@ -78,6 +78,7 @@ impl TrainingArguments {
         images: &Images,
         held_out: &Images,
     ) -> Result<()> {
+        let (out, config_file) = hub::place(&self.out)?;
         eprintln!(
             "training {:.2} M parameters on {} images of {}",
             network.config().parameters() as f64 * 1e-6,
@@ -90,7 +91,8 @@ impl TrainingArguments {
             recipe,
             seed: self.seed,
             threads: console::threads(self.threads),
-            out: &self.out,
+            out: &out,
+            config_file: config_file.as_deref(),
             save_every: Duration::from_secs(self.save_every.into()),
             resume: self.resume,
             device: self.device.device,
@@ -103,7 +105,7 @@ impl TrainingArguments {
                 100.0 * last.held_out.accuracy,
                 100.0 * last.held_out.top5,
                 last.held_out.loss,
-                self.out.display()
+                out.display()
             );
         }
         Ok(())

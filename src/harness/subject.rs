@@ -89,6 +89,7 @@ impl Subject {
                         seed,
                         threads,
                         out: &path,
+                        config_file: None,
                         save_every: Duration::from_secs(300),
                         resume: false,
                         device: arguments.device.device,

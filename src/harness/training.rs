@@ -32,9 +32,11 @@ pub struct Training<'a> {
     pub seed: u64,
     /// Threads; do not change the result.
     pub threads: usize,
-    /// The checkpoint to write, or a folder for it and its `config.json`. Beside it lie the state of an
-    /// unfinished run, as `FILE.state`, and the course of the training, as `FILE.csv`.
+    /// The checkpoint to write. Beside it lie the state of an unfinished run, as `FILE.state`, and the
+    /// course of the training, as `FILE.csv`.
     pub out: &'a Path,
+    /// The network's `config.json` to write too, if there is to be one.
+    pub config_file: Option<&'a Path>,
     /// How long to train between two writings of the state within an epoch.
     pub save_every: Duration,
     /// Whether there has to be the state of an unfinished run.
@@ -141,11 +143,10 @@ impl Training<'_> {
     /// # Errors
     /// As [`train::train`] and [`checkpoint::write`].
     pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
-        let (out, config_file) = hub::place(self.out)?;
-        let folder = out.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let mut network = self.network;
-        let state_file = beside(&out, "state");
+        let state_file = beside(self.out, "state");
         if self.resume && !state_file.exists() {
             return Err(Error::argument(
                 "--resume",
@@ -163,7 +164,7 @@ impl Training<'_> {
         // The source may change while hours pass: this run is of the source at its start.
         let commit = commit();
         let recipe = &self.recipe;
-        let table = beside(&out, "csv");
+        let table = beside(self.out, "csv");
         let mut course = Course {
             recipe,
             per_epoch: images.len().div_ceil(recipe.batch),
@@ -198,9 +199,9 @@ impl Training<'_> {
             "held_out": DataRecord::from(held_out),
             "epochs": epochs,
         });
-        checkpoint::write(&out, &network, &record)?;
-        if let Some(path) = config_file {
-            hub::write_config(&path, network.config())?;
+        checkpoint::write(self.out, &network, &record)?;
+        if let Some(path) = self.config_file {
+            hub::write_config(path, network.config())?;
         }
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
@@ -247,7 +248,7 @@ fn identifying(command: Vec<String>) -> Vec<String> {
             if flag == word {
                 words.next();
             }
-        } else if word != "--resume" {
+        } else if word != "--resume" && word != "--replace" {
             kept.push(word);
         }
     }

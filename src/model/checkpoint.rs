@@ -69,6 +69,8 @@ pub struct Checkpoint {
     pub sha256: String,
     /// Whether tensors that are no parameter are left out instead of refused.
     pub allow_extra: bool,
+    /// Other entries that hold a network.
+    pub others: Vec<String>,
     /// What was found that is not as it would be in the plainest file, for people to read.
     pub notes: Vec<String>,
 }
@@ -77,6 +79,7 @@ pub struct Checkpoint {
 struct Contents {
     tensors: HashMap<String, Entry>,
     found_key: bool,
+    others: Vec<String>,
     own: Option<Metadata>,
     notes: Vec<String>,
 }
@@ -137,6 +140,7 @@ impl Checkpoint {
         let Contents {
             tensors,
             found_key,
+            others,
             own,
             mut notes,
         } = contents;
@@ -179,6 +183,7 @@ impl Checkpoint {
             training: own.map(|own| own.training),
             sha256,
             allow_extra: false,
+            others: others.iter().map(|name| one_line(name)).collect(),
             notes: notes.iter().map(|note| one_line(note)).collect(),
         })
     }
@@ -350,14 +355,11 @@ fn contents(path: &Path, bytes: &[u8], kind: Container, key: Option<&str>) -> Re
     }
     let read = pytorch::read(bytes, key).map_err(|found| problem(path, SAVED, found))?;
     let mut notes = Vec::new();
-    if !read.found_key && !read.others.is_empty() {
-        notes.push(format!(
-            "read the entry {}; others to choose with --key: {}",
-            read.entry,
-            layout::list(&read.others)
-        ));
-    } else if !read.found_key && !layout::is_usual(&read.entry) {
-        notes.push(format!("read the entry {}", read.entry));
+    if !read.found_key && (!layout::is_usual(&read.entry) || !read.others.is_empty()) {
+        notes.push(match read.entry.as_str() {
+            "" => "read the whole file".to_owned(),
+            entry => format!("read the entry {entry}"),
+        });
     }
     if !read.unread.is_empty() {
         notes.push(format!("left unread: {}", layout::list(&read.unread)));
@@ -365,6 +367,7 @@ fn contents(path: &Path, bytes: &[u8], kind: Container, key: Option<&str>) -> Re
     Ok(Contents {
         tensors: read.tensors,
         found_key: read.found_key,
+        others: read.others,
         own: None,
         notes,
     })
@@ -403,6 +406,7 @@ fn safetensors_contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
     Ok(Contents {
         tensors: tensors.map(|(name, view)| (name, entry(&view))).collect(),
         found_key: false,
+        others: Vec::new(),
         own,
         notes: Vec::new(),
     })
@@ -414,6 +418,7 @@ fn shards(path: &Path, bytes: &[u8]) -> Result<(Contents, String)> {
     let mut whole = Contents {
         tensors: HashMap::new(),
         found_key: false,
+        others: Vec::new(),
         own: None,
         notes: Vec::new(),
     };

@@ -164,7 +164,7 @@ impl Index {
         for name in file.weight_map.values() {
             let mut parts = Path::new(name).components();
             let plain = matches!(parts.next(), Some(Component::Normal(_)));
-            if !plain || parts.next().is_some() {
+            if !plain || parts.next().is_some() || name.contains(char::is_control) {
                 return Err(damaged(format!("a file name {name:?}")));
             }
         }
@@ -232,7 +232,7 @@ mod tests {
         let read = |text: &str| Index::read(Path::new("index.json"), text.as_bytes());
         let index = read(r#"{"metadata": {}, "weight_map": {"a": "1", "b": "2", "c": "1"}}"#);
         assert_eq!(Vec::from_iter(index.unwrap().names()), ["1", "2"]);
-        for name in ["../1", "/etc/passwd", "", "a/b"] {
+        for name in ["../1", "/etc/passwd", "", "a/b", "\u{7f}"] {
             let message = read(&format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#)).unwrap_err();
             assert!(message.to_string().contains(&format!("{name:?}")));
         }

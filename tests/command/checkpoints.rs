@@ -113,7 +113,7 @@ fn whatever_wrappers_put_around_a_network_it_is_the_same_network() {
         (
             "average.pth",
             &[],
-            &["read the entry model;", "--key: model_ema"],
+            &["read the entry model\n", "--key: model_ema"],
         ),
         (
             "counter.pth",
