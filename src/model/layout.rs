@@ -12,14 +12,14 @@ const ANCHORS: [&str; 2] = ["pos_embedding", "pos_embed"];
 
 /// A dictionary of tensors in a file.
 #[derive(Debug, Clone)]
-pub(super) struct Group {
+pub(super) struct Group<'a> {
     /// Its entry; empty for the whole file.
     pub(super) path: String,
     /// Names of its tensors.
-    pub(super) names: Vec<String>,
+    pub(super) names: Vec<&'a str>,
 }
 
-impl Group {
+impl Group<'_> {
     fn is_network(&self) -> bool {
         self.names.iter().any(|name| prefix(name).is_some())
     }
@@ -61,7 +61,7 @@ pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
 
 /// The group that holds the network: the one named `key`, else the only one, or the one that is called
 /// what programs call it.
-pub(super) fn choose_entry(groups: &[Group], key: Option<&str>) -> Result<Choice, Unreadable> {
+pub(super) fn choose_entry(groups: &[Group<'_>], key: Option<&str>) -> Result<Choice, Unreadable> {
     let asked = key.and_then(|key| groups.iter().position(|group| group.path == key));
     let networks: Vec<usize> = (0..groups.len())
         .filter(|&index| groups[index].is_network())
@@ -154,10 +154,10 @@ pub(super) fn choose_prefix<'a>(
 mod tests {
     use super::*;
 
-    fn group(path: &str, names: &[&str]) -> Group {
+    fn group(path: &str, names: &[&'static str]) -> Group<'static> {
         Group {
             path: path.to_owned(),
-            names: names.iter().map(|&name| name.to_owned()).collect(),
+            names: names.to_vec(),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn the_entry_is_the_one_asked_for_the_usual_one_or_the_only_one() {
         let network = |path| group(path, &["module.pos_embedding", "module.cls_token"]);
         let optimiser = group("optimizer.state", &["exp_avg"]);
-        let chosen = |groups: &[Group], key| choose_entry(groups, key).map(|c| c.index);
+        let chosen = |groups: &[Group<'_>], key| choose_entry(groups, key).map(|c| c.index);
         let both = [optimiser.clone(), network("model_ema"), network("model")];
         assert_eq!(chosen(&both, None), Ok(2));
         assert_eq!(chosen(&both, Some("model_ema")), Ok(1));

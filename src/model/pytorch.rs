@@ -10,7 +10,8 @@
 //! entries are not looked at, whatever they are. Nothing that the file says of sizes is believed beyond
 //! what the file itself is long enough for.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};
 
 use safetensors::tensor::Dtype;
@@ -30,8 +31,17 @@ const REPEATED: usize = 1 << 22;
 const ENTRIES_DEEP: usize = 4;
 const MODULES_DEEP: usize = 64;
 
-/// Names that are looked at in search of tensors.
+/// Names that are looked at in search of tensors, entries that are looked into, and bytes of a name; names
+/// and values may be shared, so that a short file could have more of them than there is memory for.
 const NAMES: usize = 1_000_000;
+const ENTRIES: usize = 20_000;
+const NAME: usize = 1000;
+
+/// Axes of a tensor, as in PyTorch.
+const AXES: usize = 64;
+
+/// Attributes of a module.
+const ATTRIBUTES: usize = 1000;
 
 /// Whether a file begins like one of the older format, or like another pickle.
 pub(super) fn is_pickle(bytes: &[u8]) -> bool {
@@ -70,7 +80,7 @@ pub(super) fn read(bytes: &[u8], key: Option<&str>) -> Result<Contents, Unreadab
         elements_left: bytes.len().saturating_add(REPEATED),
     };
     let groups = file.groups()?;
-    let names: Vec<Group> = groups.iter().map(NamedValues::names).collect();
+    let names: Vec<Group<'_>> = groups.iter().map(NamedValues::names).collect();
     let chosen = layout::choose_entry(&names, key).map_err(|problem| match groups.is_empty() {
         true => file.without_tensors(),
         false => problem,
@@ -83,7 +93,7 @@ pub(super) fn read(bytes: &[u8], key: Option<&str>) -> Result<Contents, Unreadab
             None => continue,
         };
         let entry = entry.map_err(|e| format!("{name}: {e}"))?;
-        tensors.insert(name.clone(), entry);
+        tensors.insert(name.to_string(), entry);
     }
     Ok(Contents {
         tensors,
@@ -329,6 +339,18 @@ fn index(pickle: &Pickle, node: Index) -> Option<usize> {
     usize::try_from(pickle.integer(node)?).ok()
 }
 
+/// Counts names that are looked at.
+fn count(looked: &mut usize, names: usize) -> Result<(), String> {
+    *looked += names;
+    match *looked > NAMES {
+        true => Err(format!("a pickle of more than {NAMES} names")),
+        false => Ok(()),
+    }
+}
+
+/// What every `torch.nn.Module` has.
+const TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
+
 struct TensorDescription<'a> {
     storage: Storage<'a>,
     offset: usize,
@@ -344,16 +366,16 @@ enum Found<'a> {
 }
 
 /// A dictionary that holds tensors.
-struct NamedValues {
+struct NamedValues<'a> {
     path: String,
-    values: Vec<(String, Index)>,
+    values: Vec<(Cow<'a, str>, Index)>,
 }
 
-impl NamedValues {
-    fn names(&self) -> Group {
+impl NamedValues<'_> {
+    fn names(&self) -> Group<'_> {
         Group {
             path: self.path.clone(),
-            names: self.values.iter().map(|(name, _)| name.clone()).collect(),
+            names: self.values.iter().map(|(name, _)| &**name).collect(),
         }
     }
 }
@@ -370,7 +392,7 @@ struct File<'a> {
 
 impl<'a> File<'a> {
     /// Every dictionary of tensors, outermost first.
-    fn groups(&self) -> Result<Vec<NamedValues>, Unreadable> {
+    fn groups(&self) -> Result<Vec<NamedValues<'a>>, Unreadable> {
         let pickle = self.pickle;
         let mut groups = Vec::new();
         let mut level = vec![(String::new(), pickle.root)];
@@ -380,24 +402,24 @@ impl<'a> File<'a> {
             for (path, node) in level {
                 let values = match self.is_module(node) {
                     true => self.module(node, &mut looked)?,
-                    false => {
-                        Vec::from_iter(pickle.pairs(node).unwrap_or_default().iter().filter_map(
-                            |(key, value)| Some((pickle.text(*key)?.to_owned(), *value)),
-                        ))
-                    }
+                    false => self.entries(node, &mut looked)?,
                 };
-                looked += values.len();
-                if looked > NAMES {
-                    return Err(format!("a pickle of more than {NAMES} names").into());
-                }
                 let (tensors, others): (Vec<_>, Vec<_>) = values
                     .into_iter()
                     .partition(|(_, value)| self.tensor(*value).is_some());
-                let inner = |name: String| match path.is_empty() {
-                    true => name,
-                    false => format!("{path}.{name}"),
-                };
-                below.extend(others.into_iter().map(|(name, value)| (inner(name), value)));
+                for (name, value) in others {
+                    let has_names = pickle.pairs(value).is_some() || self.is_module(value);
+                    if !has_names || path.len() + name.len() > NAME {
+                        continue;
+                    }
+                    below.push(match path.is_empty() {
+                        true => (name.into_owned(), value),
+                        false => (format!("{path}.{name}"), value),
+                    });
+                    if below.len() > ENTRIES {
+                        return Err(format!("more than {ENTRIES} entries with names").into());
+                    }
+                }
                 if !tensors.is_empty() {
                     groups.push(NamedValues {
                         path,
@@ -410,44 +432,61 @@ impl<'a> File<'a> {
         Ok(groups)
     }
 
+    /// Names and values of a dictionary.
+    fn entries(
+        &self,
+        node: Index,
+        looked: &mut usize,
+    ) -> Result<Vec<(Cow<'a, str>, Index)>, String> {
+        let pairs = self.pickle.pairs(node).unwrap_or_default();
+        count(looked, pairs.len())?;
+        let named = pairs.iter().filter_map(|(key, value)| {
+            let name = self.pickle.text(*key)?;
+            (name.len() <= NAME).then_some((Cow::Borrowed(name), *value))
+        });
+        Ok(named.collect())
+    }
+
     /// Whether a value is a `torch.nn.Module`: an object with the three tables that each has.
     fn is_module(&self, node: Index) -> bool {
-        let tables = ["_parameters", "_buffers", "_modules"];
         self.pickle.state(node).is_some_and(|state| {
+            let few = |pairs: &[_]| pairs.len() <= ATTRIBUTES;
             let table = |name| self.pickle.value(state, name);
-            tables.into_iter().all(|name| table(name).is_some())
+            self.pickle.pairs(state).is_some_and(few)
+                && TABLES.into_iter().all(|name| table(name).is_some())
         })
     }
 
     /// What `state_dict()` of a pickled module gives: parameters and buffers, by their path.
-    fn module(&self, node: Index, looked: &mut usize) -> Result<Vec<(String, Index)>, String> {
+    fn module(
+        &self,
+        node: Index,
+        looked: &mut usize,
+    ) -> Result<Vec<(Cow<'a, str>, Index)>, String> {
         let pickle = self.pickle;
         let mut values = Vec::new();
         let mut level = vec![(String::new(), node)];
         for _ in 0..MODULES_DEEP {
             let mut below = Vec::new();
             for (path, module) in level {
-                let Some(state) = pickle.state(module) else {
+                let Some(state) = pickle.state(module).filter(|_| self.is_module(module)) else {
                     continue;
                 };
                 let passing = pickle.value(state, "_non_persistent_buffers_set");
-                let passing = passing.map_or_else(Vec::new, |set| self.set(set));
-                for table in ["_parameters", "_buffers", "_modules"] {
-                    let table_values = pickle.value(state, table);
-                    let pairs = table_values.and_then(|table| pickle.pairs(table));
-                    let pairs = pairs.unwrap_or_default();
-                    *looked += pairs.len();
-                    if *looked > NAMES {
-                        return Err(format!("a pickle of more than {NAMES} names"));
-                    }
-                    for (key, value) in pairs {
-                        let Some(name) = pickle.text(*key) else {
-                            continue;
-                        };
+                let passing = passing.map_or_else(HashSet::new, |set| self.set(set));
+                count(looked, passing.len())?;
+                for table in TABLES {
+                    let Some(table_values) = pickle.value(state, table) else {
+                        continue;
+                    };
+                    for (name, value) in self.entries(table_values, looked)? {
+                        if path.len() + name.len() > NAME || values.len() + below.len() > ENTRIES {
+                            return Err("a module of too many or too long names".into());
+                        }
                         match table {
-                            "_modules" => below.push((format!("{path}{name}."), *value)),
-                            "_buffers" if passing.contains(&name) => {}
-                            _ => values.push((format!("{path}{name}"), *value)),
+                            "_modules" => below.push((format!("{path}{name}."), value)),
+                            "_buffers" if passing.contains(&*name) => {}
+                            _ => values.push((Cow::Owned(format!("{path}{name}")), value)),
                         }
                     }
                 }
@@ -458,7 +497,7 @@ impl<'a> File<'a> {
     }
 
     /// The texts of a set, which is a list or a call with one.
-    fn set(&self, node: Index) -> Vec<&'a str> {
+    fn set(&self, node: Index) -> HashSet<&'a str> {
         let pickle = self.pickle;
         let items = match pickle.call(node) {
             Some((_, [items])) => pickle.sequence(*items),
@@ -474,9 +513,9 @@ impl<'a> File<'a> {
         let root = pickle.root;
         let Some(pairs) = pickle.pairs(root) else {
             let got = match (&pickle.nodes[root], pickle.call(root)) {
+                _ if self.tensor(root).is_some() => "a single tensor without a name".to_owned(),
                 (_, Some((function, _))) => format!("a call of {function}"),
                 (Node::Global(name), _) => format!("the name {name}"),
-                (Node::Dict(_), _) => "an empty dictionary".to_owned(),
                 _ => "a value that is no dictionary".to_owned(),
             };
             return got.into();
@@ -485,7 +524,11 @@ impl<'a> File<'a> {
             .iter()
             .filter_map(|(key, _)| pickle.text(*key))
             .collect();
-        format!("no tensors, but entries {}", layout::list(&names)).into()
+        let got = match names.is_empty() {
+            true => "an empty dictionary".to_owned(),
+            false => format!("no tensors, but entries {}", layout::list(&names)),
+        };
+        got.into()
     }
 
     /// What a value says of a tensor, `None` if it is something else.
@@ -545,7 +588,10 @@ impl<'a> File<'a> {
                 Some((_, [items])) => pickle.sequence(*items),
                 _ => pickle.sequence(node),
             };
-            let items = items?.iter().map(|&item| index(pickle, item));
+            let items = items
+                .filter(|items| items.len() <= AXES)?
+                .iter()
+                .map(|&item| index(pickle, item));
             items.collect::<Option<Vec<usize>>>()
         };
         let (shape, strides) = (numbers(shape), numbers(strides));
@@ -717,35 +763,54 @@ mod tests {
         let error = |values: &[u8]| state_dict(&file_of(values)).unwrap_err();
         assert!(error(b"\x80\x02}X\x05\x00\x00\x00epochK\x01s.").contains("epoch"));
         assert!(error(b"\x80\x02K\x01.").contains("no dictionary"));
+        assert!(error(b"\x80\x02}.").contains("empty dictionary"));
         assert!(error(b"\x80\x02cos\nsystem\n.").contains("os.system"));
         assert!(error(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.").contains("os.system"));
     }
 
-    /// A dictionary whose tensor `w` has a storage of one float, with the shape and stride given.
-    fn repeated(shape: u32) -> Vec<u8> {
-        let mut values =
-            b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00\
-            storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQK\x00J"
-                .to_vec();
-        values.extend(shape.to_le_bytes());
-        values.extend(b"\x85K\x00\x85\x89}tRs.");
-        let mut file = file_of(&values);
+    /// A dictionary whose tensor `w` has a storage of one float, and the shape and strides given.
+    fn repeated(shape: &[u32], stride: u8) -> Vec<u8> {
+        let mut values = b"\x80\x02}X\x01\0\0\0wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0\
+            storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQK\0("
+            .to_vec();
+        for size in shape {
+            values.push(b'J');
+            values.extend(size.to_le_bytes());
+        }
+        values.extend(b"t(");
+        values.extend([b'K', stride].repeat(shape.len()));
+        values.extend(b"t\x89}tRs.");
         // The list of storages names the one, whose length and number follow.
-        file.truncate(file.len() - 2);
-        file.extend(b"X\x01\x00\x00\x000a.");
-        let list = file.len() - 8;
-        file.insert(list, b']');
-        file.extend(1u64.to_le_bytes());
-        file.extend(2.5f32.to_le_bytes());
-        file
+        let file = file_of(&values);
+        let file = file.strip_suffix(b"].").unwrap();
+        let storage = [&1u64.to_le_bytes()[..], &2.5f32.to_le_bytes()].concat();
+        [file, b"]X\x01\0\0\x000a.", &storage].concat()
     }
 
     #[test]
     fn a_tensor_that_repeats_its_storage_is_believed_up_to_a_bound() {
-        let contents = state_dict(&repeated(3)).unwrap();
+        let contents = state_dict(&repeated(&[3], 0)).unwrap();
         assert_eq!(contents.tensors["w"].values, [2.5; 3]);
-        let error = state_dict(&repeated(1 << 30)).unwrap_err();
-        assert!(error.contains("w: shape [1073741824]"), "{error}");
+        for (shape, stride, words) in [
+            (&[1 << 30][..], 0, "w: shape [1073741824]"),
+            (&[2], 1, "in a storage of 1"),
+            (&[1; 65], 0, "does not describe"),
+        ] {
+            let error = state_dict(&repeated(shape, stride)).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    /// Names and dictionaries that are shared cost a file two bytes each time.
+    #[test]
+    fn names_that_are_shared_are_not_multiplied() {
+        let mut values = b"\x80\x02}(X\0\0\x01\0".to_vec();
+        values.extend([b'a'; 1 << 16]);
+        values.extend(b"q\0}q\x01X\x01\0\0\0bq\x02h\x01");
+        values.extend(b"h\0h\x01h\x02h\x01".repeat(100_000));
+        values.extend(b"u.");
+        let error = state_dict(&file_of(&values)).unwrap_err();
+        assert!(error.contains("more than 20000 entries"), "{error}");
     }
 
     proptest! {
