@@ -179,7 +179,7 @@ struct Entrant {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

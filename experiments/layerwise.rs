@@ -158,7 +158,7 @@ struct Settings {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

@@ -169,7 +169,7 @@ const NETWORKS: [Network; 2] = [Network::Trained, Network::Untrained];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

@@ -217,7 +217,7 @@ struct Penalised {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

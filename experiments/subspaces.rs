@@ -124,7 +124,7 @@ const UNTRAINED: &str = "untrained";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

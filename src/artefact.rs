@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-const REMEDY: &str = "choose a folder that can be written and has space, with --out";
+const REMEDY: &str = "choose a folder that can be written and has space, with `out`";
 
 /// Writes `bytes` to a temporary file beside `path`, flushes it to disk and renames it. A crash, a
 /// full disk or a kill leaves the old file, or none.
@@ -77,7 +77,7 @@ pub fn lock(folder: &Path) -> Result<std::fs::File> {
             "have for itself",
             folder,
             e,
-            "wait for the other run, or use --out",
+            "wait for the other run, or choose another `out`",
         )
     };
     let file = std::fs::File::create(folder.join(".lock")).map_err(taken)?;
@@ -137,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = lock(folder.path()).unwrap();
         let message = lock(folder.path()).unwrap_err().to_string();
-        assert!(message.contains("--out"), "{message}");
+        assert!(message.contains("`out`"), "{message}");
         drop(first);
         lock(folder.path()).unwrap();
     }

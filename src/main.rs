@@ -31,7 +31,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    whitebox::harness::console::run(|| match arguments.command {
+    whitebox::harness::console::run::<Arguments>(|| match arguments.command {
         Command::Rate(arguments) => commands::rate::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),

@@ -39,7 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {

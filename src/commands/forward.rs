@@ -88,8 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         quantities,
         threads,
     })?;
-    let logits =
-        Array2::from_shape_vec((b, config.classes), found.logits.clone()).map_err(Error::device)?;
+    let shape = [b, config.classes];
+    let logits = Array2::from_shape_vec(shape, found.logits.clone())
+        .map_err(|e| Error::misfit("logits", shape, &e))?;
     let report = arguments.measure.as_ref().map(|path| {
         let rates = found.curve(Quantity::OfficialRate);
         let nonzeros = found.curve(Quantity::NonzeroAfterIsta);

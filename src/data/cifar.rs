@@ -29,7 +29,7 @@ pub fn read(folder: &Path, split: Split) -> Result<Images> {
                 "read",
                 &path,
                 e,
-                "name the folder cifar-10-batches-bin with --data-dir",
+                "name the folder cifar-10-batches-bin with `data_dir`",
             )
         })?;
         if bytes.is_empty() || bytes.len() % RECORD != 0 {

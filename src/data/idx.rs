@@ -21,7 +21,7 @@ pub fn read<const AXES: usize>(folder: &Path, name: &str) -> Result<([usize; AXE
             "read",
             &path,
             e,
-            "name the folder that holds the IDX files with --data-dir",
+            "name the folder that holds the IDX files with `data_dir`",
         )
     })?;
     let bytes = if path.extension().is_some_and(|e| e == "gz") {

@@ -45,7 +45,7 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
             &root,
             "a sub-folder per class with .jpg or .png files",
             format!("{} sub-folders, no picture", class_folders.len()),
-            "name the folder above the classes with --data-dir",
+            "name the folder above the classes with `data_dir`",
         ));
     }
     if let Some(limit) = limit.filter(|&limit| limit < files.len()) {
@@ -98,7 +98,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
             "list",
             folder,
             e,
-            "name a folder that exists with --data-dir",
+            "name a folder that exists with `data_dir`",
         )
     };
     let mut paths = std::fs::read_dir(folder)

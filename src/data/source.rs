@@ -68,7 +68,7 @@ impl DataArguments {
                         folder,
                         std::io::ErrorKind::NotFound.into(),
                         "run `sudo apt-get install dataset-fashion-mnist`, or name the folder with \
-                         the four IDX files with --data-dir",
+                         the four IDX files with `data_dir`",
                     ));
                 }
                 idx::mnist_like(folder, "fashion-mnist", split, grey(0.2860, 0.3530))
@@ -113,10 +113,10 @@ impl DataArguments {
     fn folder(&self) -> Result<&Path> {
         self.data_dir.as_deref().ok_or_else(|| {
             Error::argument(
-                "--data-dir",
+                "`data_dir`",
                 format!("the folder of {}", self.data.word()),
                 "nothing",
-                "add --data-dir DIR",
+                "add `data_dir` DIR",
             )
         })
     }

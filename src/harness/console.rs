@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::record::root;
 use crate::data::DataName;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{memory, parallel};
 
 /// Flags every experiment takes.
@@ -130,15 +130,105 @@ fn end_with_a_closed_pipe() {
     }
 }
 
-/// Runs a program, with memory kept for reuse: prints an error on one line and turns it into the exit code.
-pub fn run(program: impl FnOnce() -> Result<()>) -> ExitCode {
+/// An error on one line, with every setting that it names as the flag of this program, if it has one.
+fn one_line(error: &Error, command: &clap::Command) -> String {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let chosen = std::env::args().find_map(|word| command.find_subcommand(word));
+    let flags = command.get_arguments();
+    let flags = flags.chain(chosen.into_iter().flat_map(clap::Command::get_arguments));
+    flags
+        .filter_map(clap::Arg::get_long)
+        .fold(line, |line, flag| {
+            line.replace(
+                &format!("`{}`", flag.replace('-', "_")),
+                &format!("--{flag}"),
+            )
+        })
+}
+
+/// Runs the program with the flags `A`, with memory kept for reuse: prints an error on one line and turns it
+/// into the exit code.
+pub fn run<A: clap::CommandFactory>(program: impl FnOnce() -> Result<()>) -> ExitCode {
     memory::keep_freed();
     end_with_a_closed_pipe();
     match program() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", one_line(&error, &A::command()));
             ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every kind of error is one line, says what to do, and names flags that the program has.
+    #[test]
+    fn every_kind_of_error_is_one_line_and_advises_flags_that_the_program_has() {
+        let command = clap::Command::new("program").args(
+            ["threads", "batch", "out", "data-dir"].map(|name| clap::Arg::new(name).long(name)),
+        );
+        let misfit = ndarray::Array2::<f64>::from_shape_vec((2, 2), vec![0.0]).unwrap_err();
+        let device = || Error::device("out of memory").with_device_remedy("lower `batch`");
+        let system = || std::io::Error::other("in two\nlines");
+        let table = [
+            (
+                device(),
+                1,
+                "the compute device failed: out of memory; lower --batch",
+            ),
+            (Error::device("out of memory"), 1, "choose another `device`"),
+            (Error::thread("EAGAIN"), 1, "ask for fewer with --threads"),
+            (
+                Error::misfit("logits", [2, 2], &misfit),
+                1,
+                "logits: wanted shape [2, 2]",
+            ),
+            (
+                Error::size("rows", 7, 8, "pass fewer"),
+                1,
+                "rows: wanted at most 7, got 8; pass",
+            ),
+            (
+                Error::unsupported("a penalty", "on this device", "train on the CPU"),
+                1,
+                "a penalty is not supported on this device; train",
+            ),
+            (Error::program("worker", "silent"), 1, "worker: silent; run"),
+            (
+                Error::file("a.npy", "f32", "|u1", "save it"),
+                1,
+                "a.npy: wanted f32, got |u1; save it",
+            ),
+            (
+                Error::argument("`out`", "a", "b", "c"),
+                2,
+                "--out: wanted a",
+            ),
+            (
+                Error::io("read", "x", system(), "use `data_dir`"),
+                1,
+                "in two lines; use --data-dir",
+            ),
+            (Error::Interrupted { step: 3 }, 130, "stopped after step 3"),
+            (
+                Error::Diverged {
+                    step: 3,
+                    loss: f64::NAN,
+                },
+                1,
+                "with `set`",
+            ),
+        ];
+        for (error, code, words) in table {
+            let line = one_line(&error, &command);
+            assert!(line.contains(words), "{line:?} lacks {words:?}");
+            assert!(!line.contains('\n') && !line.contains('"'), "{line:?}");
+            assert_eq!(error.exit_code(), code, "{line}");
         }
     }
 }

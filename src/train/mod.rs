@@ -141,8 +141,8 @@ pub fn train<D: Backbone<f32>>(
         let mut take_step = |batch: &[usize], made: Option<Vec<f32>>| -> Result<()> {
             let index = progress.batches;
             let step = epoch * per_epoch + index;
-            let (loss, mut gradients) =
-                batch_gradients(network, &inputs, batch, made, run.threads)?;
+            let (loss, mut gradients) = batch_gradients(network, &inputs, batch, made, run.threads)
+                .map_err(|e| e.with_device_remedy("lower `batch`, or choose another `device`"))?;
             if !loss.is_finite() {
                 return Err(Error::Diverged { step, loss });
             }
@@ -324,7 +324,7 @@ pub fn gradients<D: Backbone<f32>>(
                     "penalty.layer",
                     format!("one of the {} layers of the network", layers.len()),
                     penalty.layer.to_string(),
-                    "change it with --set penalty.layer=LAYER",
+                    "change it with `set` penalty.layer=LAYER",
                 )
             })?;
             Some((penalty, layer.attention.bases()?))
@@ -465,7 +465,7 @@ pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images
             format!("images of {}", images.name),
             format!("{} channels", config.channels),
             format!("{}", images.shape[0]),
-            "choose the data set the network was made for, or train one with --train",
+            "choose the data set the network was made for, or train one for it",
         ));
     }
     if images.classes > config.classes {
@@ -473,7 +473,7 @@ pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images
             format!("classes of {}", images.name),
             format!("at most {}", config.classes),
             images.classes.to_string(),
-            "choose the data set the network was made for, or train one with --train",
+            "choose the data set the network was made for, or train one for it",
         ));
     }
     Ok(())
