@@ -136,16 +136,18 @@ pub enum Error {
         /// The plotting library's own words.
         message: String,
     },
-    /// Training reached a loss that is not a number.
+    /// Training reached numbers that are none.
     #[error(
-        "the loss is {loss} at step {step}; lower learning_rate or raise warmup_epochs with `set`; \
-         the last good state is kept until then"
+        "{what} in epoch {epoch}, after {step} steps; lower learning_rate or raise warmup_epochs with `set`; \
+         no file was replaced by these numbers"
     )]
     Diverged {
-        /// Optimiser step, from 0.
+        /// From 1.
+        epoch: usize,
+        /// Optimiser steps taken before the one that showed it.
         step: usize,
-        /// The loss value.
-        loss: f64,
+        /// What is not finite: "the loss is NaN".
+        what: String,
     },
     /// Somebody asked the program to stop, and it did so in good order.
     #[error("stopped after step {step}; the same command goes on from there")]

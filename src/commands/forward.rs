@@ -8,6 +8,7 @@ use whitebox::harness::console;
 use whitebox::harness::device::{DeviceArguments, OnDevice};
 use whitebox::measure::layerwise::{measure_input, Layerwise, Quantity};
 use whitebox::model::{Backbone, Classifier};
+use whitebox::train::score::check_logits;
 use whitebox::{artefact, Error, Result};
 
 use super::checkpoint::CheckpointArguments;
@@ -87,6 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         pixels: &pixels,
         quantities,
         threads,
+    })?;
+    check_logits(&found.logits, config.classes, |row| {
+        format!("picture {row} of {}", arguments.input.display())
     })?;
     let shape = [b, config.classes];
     let logits = Array2::from_shape_vec(shape, found.logits.clone())

@@ -67,6 +67,8 @@ pub struct Images {
     store: Store,
     /// One class per image, from 0.
     pub labels: Vec<usize>,
+    /// Names of the classes, in their order, where folders name them; else none.
+    pub class_names: Vec<String>,
     /// How to turn pixels into network input.
     pub normalisation: Normalisation,
     /// SHA-256 of shape, labels and pixels, hexadecimal; of pictures that stay in their files, their
@@ -113,6 +115,7 @@ impl Images {
             classes,
             store: Store::Bytes(pixels),
             labels,
+            class_names: Vec::new(),
             normalisation,
         })
     }
@@ -147,6 +150,7 @@ impl Images {
             classes,
             store: Store::Files(paths),
             labels,
+            class_names: Vec::new(),
             normalisation,
         })
     }
@@ -176,6 +180,49 @@ impl Images {
             }
             Store::Files(paths) => Picture::decode(&paths[index]),
         }
+    }
+
+    /// Which picture `index` is, for people: its file, or its place from 0.
+    pub fn describe(&self, index: usize) -> String {
+        match &self.store {
+            Store::Bytes(_) => format!("picture {index} of {} of {}", self.len(), self.name),
+            Store::Files(paths) => paths[index].display().to_string(),
+        }
+    }
+
+    /// Refuses these images if their classes are not those called `names`: a class that is missing or one
+    /// too many gives all after it another number. Nothing to say where either has no names.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] naming the classes in which they differ.
+    pub fn check_classes(&self, names: &[String]) -> Result<()> {
+        let own = &self.class_names;
+        if own.is_empty() || names.is_empty() || own == names {
+            return Ok(());
+        }
+        let list = |of: &[String], without: &[String]| {
+            let left: Vec<&str> = of
+                .iter()
+                .filter(|name| !without.contains(name))
+                .map(String::as_str)
+                .collect();
+            match left.len() {
+                0 => "none".to_owned(),
+                1..=5 => left.join(", "),
+                more => format!("{} and {} more", left[..4].join(", "), more - 4),
+            }
+        };
+        Err(Error::domain(
+            format!("classes of {}", self.name),
+            format!("the {} that the network is trained on", names.len()),
+            format!(
+                "{}: missing {}; not known to it {}",
+                own.len(),
+                list(names, own),
+                list(own, names)
+            ),
+            "give both splits a folder of the same name for every class",
+        ))
     }
 
     /// Network input of `[height, width]` for the images `indices`: (indices, channels, height,
@@ -222,7 +269,7 @@ impl Images {
     pub fn subset(&self, indices: &[usize]) -> Result<Self> {
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
         let (name, normalisation) = (self.name.clone(), self.normalisation.clone());
-        match &self.store {
+        let mut subset = match &self.store {
             Store::Bytes(bytes) => {
                 let size: usize = self.shape.iter().product();
                 let chosen = indices
@@ -249,7 +296,9 @@ impl Images {
                     normalisation,
                 )
             }
-        }
+        }?;
+        subset.class_names.clone_from(&self.class_names);
+        Ok(subset)
     }
 
     /// The images of `classes` alone, whose first becomes class 0.
@@ -269,6 +318,11 @@ impl Images {
             *label -= classes.start;
         }
         chosen.classes = classes.len();
+        chosen.class_names = self
+            .class_names
+            .get(classes.clone())
+            .unwrap_or_default()
+            .to_vec();
         chosen.sha256 =
             crate::artefact::sha256(format!("{} {}", chosen.name, chosen.sha256).as_bytes());
         Ok(chosen)

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Once;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use indicatif::{ProgressBar, ProgressStyle};
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::record::root;
 use crate::data::DataName;
@@ -21,6 +25,10 @@ pub struct ExperimentArguments {
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+    /// The folder with reports, for records and the networks that ship; default: the source tree around
+    /// the working directory, else the working directory.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Folder for result.json, tables and figures.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -30,10 +38,15 @@ pub struct ExperimentArguments {
 }
 
 impl ExperimentArguments {
+    /// See [`root`].
+    pub fn root(&self) -> PathBuf {
+        root(self.root.as_deref())
+    }
+
     /// `--out`, or `reports/NAME`, with `quick` below it for a trial.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
-            let folder = root().join("reports").join(name);
+            let folder = self.root().join("reports").join(name);
             if self.quick {
                 folder.join("quick")
             } else {
@@ -95,20 +108,46 @@ pub fn progress(length: usize, what: &str) -> ProgressBar {
     bar
 }
 
-/// Set by the first Ctrl-C, for work that can stop in good order; the second ends the program at once.
-pub fn ctrl_c() -> &'static AtomicBool {
-    static PRESSED: AtomicBool = AtomicBool::new(false);
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let handler = || {
-            if PRESSED.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        };
-        // Without a handler Ctrl-C ends the program as it always did; the state on disk stays good.
-        let _ = ctrlc::set_handler(handler);
-    });
-    &PRESSED
+/// Says on standard error what the user should know, and the program cannot.
+pub fn warn(message: Option<String>) {
+    if let Some(message) = message {
+        eprintln!("warning: {message}");
+    }
+}
+
+/// Set by the first signal that asks the program to end, for work that can stop in good order: Ctrl-C, the
+/// SIGTERM of schedulers and service managers, the end of the terminal. The second ends the program at once.
+pub fn asked_to_stop() -> &'static AtomicBool {
+    static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    ASKED.get_or_init(|| {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in ending_signals() {
+            // In this order: the first signal must not find the flag that it sets.
+            // Where a handler cannot be set the signal ends the program as it always did; the state on disk
+            // stays good.
+            let end = flag::register_conditional_shutdown(signal, 128 + signal, asked.clone());
+            let _ = end.and_then(|_| flag::register(signal, asked.clone()));
+        }
+        asked
+    })
+}
+
+/// Signals that ask for an end and that the caller did not have ignored, as `nohup` does.
+fn ending_signals() -> Vec<i32> {
+    #[cfg(not(unix))]
+    let hang_up = None;
+    #[cfg(unix)]
+    let hang_up = (!ignored(SIGHUP)).then_some(SIGHUP);
+    [SIGINT, SIGTERM].into_iter().chain(hang_up).collect()
+}
+
+/// Whether this process was started with `signal` ignored, where Linux tells.
+#[cfg(unix)]
+fn ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Lets a closed pipe, as of `| head`, end the program as it ends others: Rust ignores the signal and
@@ -217,8 +256,9 @@ mod tests {
             (Error::Interrupted { step: 3 }, 130, "stopped after step 3"),
             (
                 Error::Diverged {
+                    epoch: 1,
                     step: 3,
-                    loss: f64::NAN,
+                    what: "the loss is NaN".into(),
                 },
                 1,
                 "with `set`",

@@ -59,7 +59,13 @@ pub(super) fn identity<D: Backbone<f32>>(
 }
 
 /// The settings in which two runs differ, "recipe.epochs 10 (here 20)".
-fn differences(
+pub fn differences(theirs: &serde_json::Value, own: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_differences(theirs, own, "", &mut found);
+    found
+}
+
+fn collect_differences(
     theirs: &serde_json::Value,
     own: &serde_json::Value,
     at: &str,
@@ -75,7 +81,7 @@ fn differences(
             };
             let null = serde_json::Value::Null;
             let (a, b) = (a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null));
-            differences(a, b, &at, to);
+            collect_differences(a, b, &at, to);
         }
     } else if theirs != own {
         to.push(format!("{at} {theirs} (here {own})"));
@@ -115,8 +121,7 @@ impl State<'_> {
             .and_then(|m| m.get(METADATA_KEY))
             .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(|| damaged("no header".into()))?;
-        let mut differing = Vec::new();
-        differences(&header.identity, &self.identity, "", &mut differing);
+        let differing = differences(&header.identity, &self.identity);
         if !differing.is_empty() {
             return Err(Error::file(
                 path,
@@ -172,6 +177,14 @@ impl State<'_> {
         let mut averages = average.map(Average::values);
         for (index, found) in network.parameters().into_iter().enumerate() {
             let name = found.parameter.name;
+            // The state that is there is good; this one would never be again.
+            if let Some(value) = found.values.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Diverged {
+                    epoch: progress.epochs.len() + usize::from(progress.batches > 0),
+                    step: usize::try_from(optimiser.steps()).unwrap_or_default(),
+                    what: format!("a number of {name} is {value}"),
+                });
+            }
             if let Some(values) = averages.as_mut().and_then(Iterator::next) {
                 let key = format!("average/{name}");
                 tensors.push((key, artefact::f32_to_bytes(values)));

@@ -374,7 +374,7 @@ fn compare(arguments: &Arguments) -> Result<()> {
         if let Some(message) = fail(&loaded) {
             return Err(worker_failed(message));
         }
-        let script = whitebox::harness::record::root().join("tests/bench/crate_torch.py");
+        let script = whitebox::harness::record::root(None).join("tests/bench/crate_torch.py");
         let mut others = Vec::new();
         for compile in [false, true] {
             if compile && (!arguments.compile || request.work == "rates") {
