@@ -3,8 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`idx`] | IDX files, plain or gzip: Fashion-MNIST, MNIST |
-//! | [`cifar`] | CIFAR-10 in its binary layout |
+//! | [`cifar`] | CIFAR-10 and CIFAR-100 in their binary layout |
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
+//! | `jpeg` | whether a JPEG file is whole |
+//! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
 //! | [`source`] | which of these a command line means |
@@ -13,6 +15,8 @@
 pub mod cifar;
 pub mod idx;
 pub mod image_folder;
+mod jpeg;
+pub mod npy;
 pub mod picture;
 pub mod procedural;
 pub mod source;
@@ -71,6 +75,8 @@ pub struct Images {
     pub class_names: Vec<String>,
     /// How to turn pixels into network input.
     pub normalisation: Normalisation,
+    /// What its reader passed over, and other things to know, each a line for people.
+    pub notes: Vec<String>,
     /// SHA-256 of shape, labels and pixels, hexadecimal; of pictures that stay in their files, their
     /// names and sizes stand for the pixels.
     pub sha256: String,
@@ -116,6 +122,7 @@ impl Images {
             store: Store::Bytes(pixels),
             labels,
             class_names: Vec::new(),
+            notes: Vec::new(),
             normalisation,
         })
     }
@@ -151,6 +158,7 @@ impl Images {
             store: Store::Files(paths),
             labels,
             class_names: Vec::new(),
+            notes: Vec::new(),
             normalisation,
         })
     }
@@ -222,6 +230,33 @@ impl Images {
                 list(own, names)
             ),
             "give both splits a folder of the same name for every class",
+        ))
+    }
+
+    /// Refuses these images if their folders make another number of classes than the `classes` of a network
+    /// whose own names are not known: their labels would mean others.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] with both numbers.
+    pub fn check_class_count(&self, classes: usize) -> Result<()> {
+        if self.class_names.is_empty() || self.classes == classes {
+            return Ok(());
+        }
+        let first: Vec<&str> = self
+            .class_names
+            .iter()
+            .take(4)
+            .map(String::as_str)
+            .collect();
+        let (dots, found) = (
+            if self.classes > 4 { ", ..." } else { "" },
+            first.join(", "),
+        );
+        Err(Error::domain(
+            format!("class folders of {}", self.name),
+            format!("{classes}, one for each class of the network"),
+            format!("{} ({found}{dots})", self.classes),
+            "give it the folders that the network was trained on, all of them",
         ))
     }
 

@@ -5,6 +5,7 @@ mod endings;
 mod errors;
 mod experiment;
 mod house;
+mod pictures;
 mod rate;
 mod training;
 
