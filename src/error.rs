@@ -304,6 +304,22 @@ impl Error {
         Self::shape(name, format!("{shape:?}"), error.to_string(), remedy)
     }
 
+    /// The message on one line, without the control characters that a file or flag may have brought into it.
+    pub fn line(&self) -> String {
+        let text = self.to_string();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let shown = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        lines
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .map(shown)
+            .collect()
+    }
+
     /// Process exit code: 2 for bad arguments, 130 after Ctrl-C, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {

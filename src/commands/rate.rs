@@ -10,9 +10,6 @@ use whitebox::exact::{coding_rate, rate_reduction};
 use whitebox::harness::console;
 use whitebox::{Error, Result};
 
-/// Prints a line of JSON for each array of tokens: d (their width), N (their number), epsilon, R (their coding
-/// rate, nats), R_bounds (what R can be for tokens of this total size), and with bases Rc (the subspace rate
-/// of the papers), per_head (its terms) and delta_R = R - Rc; relative_error_bounds of them all.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Tokens (d, N), or a batch (B, d, N): columns are tokens. f16, f32 or f64.
@@ -33,7 +30,6 @@ pub(crate) struct Arguments {
     official: bool,
 }
 
-/// Every number has the digits that make it exact when read back.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let axes = if arguments.rows { "(N, d)" } else { "(d, N)" };
     let tokens = npy::read_any(&arguments.tokens)?;

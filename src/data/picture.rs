@@ -5,10 +5,16 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageBuffer, Luma};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, Luma};
 
 use super::jpeg;
 use crate::error::{Error, Result};
+
+/// More than a byte of any file can hold: deflate makes of one at most 1032, each of eight pixels.
+const PIXELS_PER_BYTE: u64 = 8 * 1032;
+
+/// Bytes of a decoded picture, at most.
+const LARGEST: u64 = 512 << 20;
 
 /// Longer over shorter side up to which a picture is resized whole.
 const LONGEST: usize = 64;
@@ -55,6 +61,7 @@ impl<'a> Picture<'a> {
             return Err(undecodable("something that is no file".into()));
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
+        let length = bytes.len() as u64;
         if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_whole(&bytes) {
             return Err(undecodable(format!(
                 "a JPEG cut off after {} bytes",
@@ -64,9 +71,17 @@ impl<'a> Picture<'a> {
         let reader = image::ImageReader::new(std::io::Cursor::new(bytes))
             .with_guessed_format()
             .map_err(unreadable)?;
-        let picture = reader
-            .decode()
-            .map_err(|e| undecodable(e.to_string().replace('\n', " ")))?;
+        let refused = |e: image::ImageError| undecodable(e.to_string().replace('\n', " "));
+        let decoder = reader.into_decoder().map_err(refused)?;
+        let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
+        let pixels = u64::from(width) * u64::from(height);
+        // Else a file of a few bytes could ask for any memory, and a JPEG get it, all grey.
+        if pixels > PIXELS_PER_BYTE * length || size > LARGEST {
+            return Err(undecodable(format!(
+                "{width} x {height} pixels in {length} bytes"
+            )));
+        }
+        let picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
         let picture = picture.to_rgb8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         if width == 0 || height == 0 {

@@ -171,15 +171,12 @@ fn end_with_a_closed_pipe() {
 
 /// An error on one line, with every setting that it names as the flag of this program, if it has one.
 fn one_line(error: &Error, command: &clap::Command) -> String {
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines.collect::<Vec<_>>().join(" ");
     let chosen = std::env::args().find_map(|word| command.find_subcommand(word));
     let flags = command.get_arguments();
     let flags = flags.chain(chosen.into_iter().flat_map(clap::Command::get_arguments));
     flags
         .filter_map(clap::Arg::get_long)
-        .fold(line, |line, flag| {
+        .fold(error.line(), |line, flag| {
             line.replace(
                 &format!("`{}`", flag.replace('-', "_")),
                 &format!("--{flag}"),

@@ -34,8 +34,24 @@ struct Header {
     identity: serde_json::Value,
     steps: i32,
     progress: Progress,
-    /// SHA-256 of all tensors' bytes, in the order of their names.
+    /// SHA-256 of steps, progress and all tensors with their names, in the order of those.
     sha256: String,
+}
+
+/// See [`Header::sha256`].
+fn digest<'a>(
+    steps: i32,
+    progress: &Progress,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> std::result::Result<String, serde_json::Error> {
+    let head = serde_json::to_vec(&(steps, progress))?;
+    let tensors: Vec<_> = tensors.collect();
+    let parts = tensors
+        .iter()
+        .flat_map(|(name, data)| [name.as_bytes(), data]);
+    Ok(artefact::sha256_of(
+        std::iter::once(head.as_slice()).chain(parts),
+    ))
 }
 
 /// A value that is equal for equal runs: network and its start, data, recipe and seed.
@@ -133,7 +149,11 @@ impl State<'_> {
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut tensors = file.tensors();
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let sha256 = artefact::sha256_of(tensors.iter().map(|(_, view)| view.data()));
+        let numbers = tensors
+            .iter()
+            .map(|(name, view)| (name.as_str(), view.data()));
+        let sha256 =
+            digest(header.steps, &header.progress, numbers).map_err(|e| damaged(e.to_string()))?;
         if sha256 != header.sha256 {
             return Err(damaged(format!(
                 "numbers of SHA-256 {sha256}, not {}",
@@ -206,7 +226,14 @@ impl State<'_> {
             identity: self.identity.clone(),
             steps: optimiser.steps(),
             progress: progress.clone(),
-            sha256: artefact::sha256_of(tensors.iter().map(|(_, data)| data.as_slice())),
+            sha256: digest(
+                optimiser.steps(),
+                progress,
+                tensors
+                    .iter()
+                    .map(|(name, data)| (name.as_str(), data.as_slice())),
+            )
+            .map_err(|e| unwritable(e.to_string()))?,
         };
         let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);

@@ -125,6 +125,26 @@ fn a_picture_that_is_damaged_is_named_and_one_with_more_than_it_needs_is_read() 
 }
 
 #[test]
+fn every_kind_of_picture_in_use_is_read() {
+    let place = Place::new();
+    let kinds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pictures");
+    for kind in std::fs::read_dir(kinds).unwrap() {
+        let kind = kind.unwrap().path();
+        let name = kind.file_name().unwrap().to_str().unwrap();
+        let bytes = std::fs::read(&kind).unwrap();
+        place.put(&format!("val/a/{name}"), &bytes);
+        assert_eq!(place.counted(), (5, String::new()), "{name}");
+        place.put(&format!("val/a/{name}"), &bytes[..bytes.len() * 2 / 3]);
+        fail(
+            &mut place.evaluate(),
+            1,
+            &[name, "wanted a JPEG or PNG picture"],
+        );
+        std::fs::remove_file(place.at(&format!("val/a/{name}"))).unwrap();
+    }
+}
+
+#[test]
 fn a_thread_of_a_picture_is_cut_before_it_is_enlarged() {
     let place = Place::new();
     let long = RgbImage::from_fn(1, 60_000, |_, y| image::Rgb([y as u8; 3]));
