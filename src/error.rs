@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// Training reached numbers that are none.
     #[error(
-        "{what} in epoch {epoch}, after {step} steps; lower learning_rate or raise warmup_epochs with `set`; \
+        "{what} in epoch {epoch}, after {step} steps; lower `learning_rate` or raise `warmup_epochs`; \
          no file was replaced by these numbers"
     )]
     Diverged {

@@ -132,24 +132,28 @@ pub fn mnist_like(
         Split::Test => "t10k",
     };
     let labels_name = format!("{prefix}-labels-idx1-ubyte");
-    let ([count, height, width], pixels) =
-        read::<3>(folder, &format!("{prefix}-images-idx3-ubyte"))?;
+    let images_name = format!("{prefix}-images-idx3-ubyte");
+    let ([count, height, width], pixels) = read::<3>(folder, &images_name)?;
     let ([label_count], labels) = read::<1>(folder, &labels_name)?;
+    let images = locate(folder, &images_name);
+    if count == 0 || height * width == 0 {
+        return Err(Error::file(
+            images,
+            "at least one picture of at least one pixel",
+            format!("{count} of {height} x {width}"),
+            "copy the files again",
+        ));
+    }
     let path = locate(folder, &labels_name);
     if label_count != count {
         return Err(Error::file(
             path,
-            format!("{count} labels, one per image"),
+            format!(
+                "{count} labels, one for each picture of {}",
+                images.display()
+            ),
             label_count.to_string(),
             "take both files from the same data set",
-        ));
-    }
-    if count == 0 || height * width == 0 {
-        return Err(Error::file(
-            path,
-            "at least one image",
-            "none",
-            "copy the files again",
         ));
     }
     if let Some(index) = labels

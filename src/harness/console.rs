@@ -14,6 +14,7 @@ use signal_hook::flag;
 use super::record::root;
 use crate::data::DataName;
 use crate::error::{Error, Result};
+use crate::train::Recipe;
 use crate::{memory, parallel};
 
 /// Flags every experiment takes.
@@ -169,19 +170,31 @@ fn end_with_a_closed_pipe() {
     }
 }
 
-/// An error on one line, with every setting that it names as the flag of this program, if it has one.
+/// An error on one line, with every setting that it names as the flag of this program, if it has one; those
+/// of a recipe are flags of programs that can `set` them.
 fn one_line(error: &Error, command: &clap::Command) -> String {
     let chosen = std::env::args().find_map(|word| command.find_subcommand(word));
-    let flags = command.get_arguments();
-    let flags = flags.chain(chosen.into_iter().flat_map(clap::Command::get_arguments));
-    flags
-        .filter_map(clap::Arg::get_long)
-        .fold(error.line(), |line, flag| {
-            line.replace(
-                &format!("`{}`", flag.replace('-', "_")),
-                &format!("--{flag}"),
-            )
-        })
+    let own = command.get_arguments();
+    let flags = own.chain(chosen.into_iter().flat_map(clap::Command::get_arguments));
+    let flags: Vec<&str> = flags.filter_map(clap::Arg::get_long).collect();
+    let recipe = serde_json::to_value(Recipe::demo()).unwrap_or_default();
+    let line = error.line();
+    let mut shown = String::new();
+    let mut parts = line.split('`');
+    shown.extend(parts.next());
+    while let Some(quoted) = parts.next() {
+        let flag = quoted.replace('_', "-");
+        let rest = parts.next();
+        if rest.is_some() && flags.contains(&flag.as_str()) {
+            shown += &format!("--{flag}");
+        } else if rest.is_some() && flags.contains(&"set") && recipe.get(quoted).is_some() {
+            shown += &format!("--set {quoted}=VALUE");
+        } else {
+            shown += &format!("`{quoted}{}", if rest.is_some() { "`" } else { "" });
+        }
+        shown.extend(rest);
+    }
+    shown
 }
 
 /// Runs the program with the flags `A`, with memory kept for reuse: prints an error on one line and turns it
@@ -258,7 +271,7 @@ mod tests {
                     what: "the loss is NaN".into(),
                 },
                 1,
-                "with `set`",
+                "lower `learning_rate` or raise",
             ),
         ];
         for (error, code, words) in table {
@@ -267,5 +280,19 @@ mod tests {
             assert!(!line.contains('\n') && !line.contains('"'), "{line:?}");
             assert_eq!(error.exit_code(), code, "{line}");
         }
+        let of_recipes = command.arg(clap::Arg::new("set").long("set"));
+        let line = one_line(
+            &Error::thread("`odd` `threads` \u{1b}[31m`batch"),
+            &of_recipes,
+        );
+        let words = "`odd` --threads \\u{1b}[31m`batch";
+        assert!(line.contains(words), "{line:?} lacks {words:?}");
+        let diverged = Error::Diverged {
+            epoch: 1,
+            step: 3,
+            what: "the loss is NaN".into(),
+        };
+        let line = one_line(&diverged, &of_recipes);
+        assert!(line.contains("lower --set learning_rate=VALUE or raise --set warmup"));
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use dfdx::prelude::Cpu;
 use image::{ImageFormat, RgbImage};
+use whitebox::data::picture::Picture;
 use whitebox::model::{checkpoint, Classifier, Config};
 
 use crate::{fail, succeed, text, whitebox};
@@ -127,11 +128,39 @@ fn a_picture_that_is_damaged_is_named_and_one_with_more_than_it_needs_is_read() 
 #[test]
 fn every_kind_of_picture_in_use_is_read() {
     let place = Place::new();
+    let mut seen = 0;
     let kinds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/pictures");
     for kind in std::fs::read_dir(kinds).unwrap() {
         let kind = kind.unwrap().path();
         let name = kind.file_name().unwrap().to_str().unwrap();
+        if name.ends_with(".rgb") {
+            continue;
+        }
+        seen += 1;
         let bytes = std::fs::read(&kind).unwrap();
+        // As Pillow reads it: exactly, or as nearly as JPEG decoders agree.
+        let expected = std::fs::read(kind.with_file_name(format!("{name}.rgb"))).unwrap();
+        let found = Picture::decode(&kind).unwrap();
+        assert_eq!(found.shape, [3, 20, 24], "{name}");
+        let apart = |(i, &value): (usize, &u8)| {
+            let (channel, pixel) = (i / 480, i % 480);
+            value.abs_diff(expected[pixel * 3 + channel])
+        };
+        let apart: Vec<u8> = found.planes.iter().enumerate().map(apart).collect();
+        let (most, sum) = (
+            apart.iter().max().unwrap(),
+            apart.iter().map(|&d| u32::from(d)),
+        );
+        let mean = f64::from(sum.sum::<u32>()) / 1440.0;
+        let bounds = if name.ends_with(".png") {
+            (0, 0.0)
+        } else {
+            (24, 1.0)
+        };
+        assert!(
+            *most <= bounds.0 && mean <= bounds.1,
+            "{name}: {most}, mean {mean}"
+        );
         place.put(&format!("val/a/{name}"), &bytes);
         assert_eq!(place.counted(), (5, String::new()), "{name}");
         place.put(&format!("val/a/{name}"), &bytes[..bytes.len() * 2 / 3]);
@@ -142,6 +171,7 @@ fn every_kind_of_picture_in_use_is_read() {
         );
         std::fs::remove_file(place.at(&format!("val/a/{name}"))).unwrap();
     }
+    assert!(seen >= 9, "{seen}");
 }
 
 #[test]

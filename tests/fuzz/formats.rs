@@ -12,15 +12,12 @@ use whitebox::data::{idx, image_folder, npy, Images, Normalisation, Split};
 use whitebox::train::Recipe;
 use whitebox::Result;
 
-use crate::{state, Format};
+use crate::{state, Format, Reader};
 
 const MIB: usize = 1 << 20;
 
 /// Reader of a file with `name` in the folder that it is given.
-fn reader(
-    name: &'static str,
-    read: impl Fn(PathBuf) -> Result<()> + 'static,
-) -> Box<dyn Fn(&Path) -> Result<()>> {
+fn reader(name: &'static str, read: impl Fn(PathBuf) -> Result<()> + 'static) -> Reader {
     Box::new(move |folder| read(folder.join(name)))
 }
 

@@ -27,6 +27,9 @@ use mutate::mutate;
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
+/// Reads what lies in a folder.
+pub(crate) type Reader = Box<dyn Fn(&Path) -> Result<()>>;
+
 /// A format: where its file lies, what is in it, what reads it.
 pub(crate) struct Format {
     pub(crate) name: &'static str,
@@ -35,7 +38,7 @@ pub(crate) struct Format {
     /// Valid files, each of which is read without an error.
     pub(crate) valid: Vec<Vec<u8>>,
     /// Reads the file, and checks what comes of it where that is known. It gets the folder.
-    pub(crate) read: Box<dyn Fn(&Path) -> Result<()>>,
+    pub(crate) read: Reader,
     /// Bytes of memory that a file of [`mutate`]'s largest size may take.
     pub(crate) memory: usize,
 }
