@@ -29,7 +29,7 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let out = folder.path().join("net.safetensors");
     // The state is written after every step, so that most kills fall into a writing or near one.
     let longer = || {
-        let mut command = training_of(100, &out);
+        let mut command = training_of(250, &out);
         command.args(["--save-every", "0", "--set", "ema=0.9"]);
         command
     };
