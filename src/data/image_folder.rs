@@ -76,6 +76,8 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
         skipped("pictures beside the class folders", &stray),
         skipped("files that are no .jpg or .png", &found.others),
         numbers_as_text(&class_names),
+        (root == folder)
+            .then(|| "no sub-folders train and val: these pictures are taken for both".into()),
     ];
     let notes = notes.into_iter().flatten();
     let notes = notes.map(|note| format!("{}: {note}", root.display()));

@@ -233,13 +233,13 @@ impl Images {
         ))
     }
 
-    /// Refuses these images if their folders make another number of classes than the `classes` of a network
-    /// whose own names are not known: their labels would mean others.
+    /// Refuses these images if they have another number of classes than the `classes` of a network that does
+    /// not know the names of its own: their labels would mean others.
     ///
     /// # Errors
     /// [`Error::Domain`] with both numbers.
     pub fn check_class_count(&self, classes: usize) -> Result<()> {
-        if self.class_names.is_empty() || self.classes == classes {
+        if self.classes == classes {
             return Ok(());
         }
         let first: Vec<&str> = self
@@ -248,15 +248,16 @@ impl Images {
             .take(4)
             .map(String::as_str)
             .collect();
-        let (dots, found) = (
-            if self.classes > 4 { ", ..." } else { "" },
-            first.join(", "),
-        );
+        let found = match (first.join(", "), self.class_names.len()) {
+            (_, 0) => self.classes.to_string(),
+            (first, 1..=4) => format!("{} ({first})", self.classes),
+            (first, _) => format!("{} ({first}, ...)", self.classes),
+        };
         Err(Error::domain(
-            format!("class folders of {}", self.name),
-            format!("{classes}, one for each class of the network"),
-            format!("{} ({found}{dots})", self.classes),
-            "give it the folders that the network was trained on, all of them",
+            format!("classes of {}", self.name),
+            format!("{classes}, as many as the network has"),
+            found,
+            "give it pictures of the classes that it was trained on, all of them",
         ))
     }
 

@@ -239,7 +239,7 @@ fn classes_that_are_not_those_of_the_network_are_refused() {
     );
     remove("a");
     remove("b");
-    let words = ["class folders", "wanted 4", "got 2 (c, d)"];
+    let words = ["classes of", "wanted 4", "got 2 (c, d)"];
     fail(&mut place.evaluate(), 1, &words);
     // As many, but others: known from the record of the training.
     place.network(&serde_json::json!({ "class_names": ["c", "d", "x", "y"] }));
@@ -328,6 +328,17 @@ fn folders_that_are_no_class_folders_are_explained() {
     assert!(warnings.contains("class 3 is folder 2"), "{warnings}");
     std::fs::rename(place.at("val/10"), place.at("val/3")).unwrap();
     assert_eq!(place.counted(), (4, String::new()));
+    // One folder for both splits: what is held out is then what was trained on.
+    let mut whole = whitebox();
+    whole.args(["evaluate", "--data", "image-folder", "--checkpoint"]);
+    whole.arg(place.at("net.safetensors"));
+    let output = whole
+        .arg("--data-dir")
+        .arg(place.at("val"))
+        .output()
+        .unwrap();
+    let warnings = text(&output.stderr);
+    assert!(warnings.contains("taken for both"), "{warnings}");
 }
 
 /// IDX files of 40 pictures whose labels run through `classes`.
@@ -414,6 +425,11 @@ fn more_classes_than_ten_have_to_be_said() {
     ]);
     evaluate.arg(folder.path()).arg("--checkpoint");
     succeed(evaluate.arg(folder.path().join("net.safetensors")));
+    // A network of other classes has nothing to say about them.
+    let mut other = whitebox();
+    other.args(["evaluate", "--data", "procedural", "--checkpoint"]);
+    let words = ["classes of procedural", "wanted 26", "got 10"];
+    fail(other.arg(folder.path().join("net.safetensors")), 1, &words);
     let mut elsewhere = train_on("cifar10", folder.path());
     fail(
         elsewhere.args(["--classes", "26"]),
