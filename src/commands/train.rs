@@ -24,7 +24,7 @@ pub(crate) struct TrainingArguments {
     /// Passes over the training images: short for --set epochs=N.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// Images per step: short for --set batch=N.
+    /// Images per step, in all and not per thread or device: short for --set batch=N.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Use only so many training and held-out images, drawn by the seed: for trials.
@@ -44,6 +44,10 @@ pub(crate) struct TrainingArguments {
     /// if there is one.
     #[arg(long)]
     resume: bool,
+    /// Give up a finished training in FILE for this one. Without it, that is refused, unless it is this very
+    /// training: then nothing is left to do.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     device: DeviceArguments,
     /// Folder for TensorBoard event files; needs a program built with --features tensorboard.
@@ -95,13 +99,14 @@ impl TrainingArguments {
             config_file: config_file.as_deref(),
             save_every: Duration::from_secs(self.save_every.into()),
             resume: self.resume,
+            replace: self.replace,
             device: self.device.device,
             tensorboard: self.tensorboard.as_deref(),
         };
         let epochs = training.run(images, held_out)?;
         if let Some(last) = epochs.last() {
             println!(
-                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}; wrote {}",
+                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}; see {}",
                 100.0 * last.held_out.accuracy,
                 100.0 * last.held_out.top5,
                 last.held_out.loss,

@@ -95,7 +95,7 @@ fn problem(path: &Path, wanted: impl Into<String>, found: Unreadable) -> Error {
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path)
-        .map_err(|e| Error::io("read", path, e, "name a checkpoint with --checkpoint"))
+        .map_err(|e| Error::io("read", path, e, "name a checkpoint with `checkpoint`"))
 }
 
 impl Checkpoint {
@@ -203,8 +203,8 @@ impl Checkpoint {
                 &self.path,
                 "a checkpoint that names its configuration",
                 "one without",
-                "take one that whitebox train wrote, or give --heads where that is a flag (and --pool, \
-                 --channels if they are not cls and 3)",
+                "take one that whitebox train wrote, or give `heads` where that is a flag (and `pool`, \
+                 `channels` if they are not cls and 3)",
             )
         })
     }
@@ -326,7 +326,7 @@ impl Checkpoint {
             let found = known.unwrap_or_else(|| Unreadable {
                 got: layout::list(&problems),
                 remedy: match only_extra {
-                    true => "leave the unexpected ones out with --allow-extra".into(),
+                    true => "leave the unexpected ones out with `allow_extra`".into(),
                     false => "check the flags that describe the network, or the file".into(),
                 },
             });

@@ -147,7 +147,7 @@ impl Config {
             "vit-base" => (768, 12, 12),
             _ => {
                 return Err(Error::argument(
-                    "--preset",
+                    "`preset`",
                     PRESETS.join(", "),
                     name,
                     "name one of these",
@@ -203,7 +203,7 @@ impl Config {
     pub fn with_width(mut self, d: usize, heads: usize) -> Result<Self> {
         if heads == 0 || !d.is_multiple_of(heads) {
             return Err(Error::argument(
-                "--width",
+                "`width`",
                 "a width that the number of heads divides",
                 format!("{d} {heads}"),
                 "choose another pair",
@@ -249,7 +249,7 @@ impl Config {
                     format!("patch {side}"),
                     format!("a divisor of the image {side} {}", self.image_size[axis]),
                     self.patch_size[axis].to_string(),
-                    "choose another --patch",
+                    "choose another `patch`",
                 ));
             }
         }

@@ -44,7 +44,7 @@ pub(super) fn find(folder: &Path) -> Result<(PathBuf, Beside)> {
     let files = FILES.iter().map(|name| folder.join(name));
     let Some(file) = files.into_iter().find(|file| file.is_file()) else {
         let entries = std::fs::read_dir(folder)
-            .map_err(|e| Error::io("read", folder, e, "name a checkpoint with --checkpoint"))?;
+            .map_err(|e| Error::io("read", folder, e, "name a checkpoint with `checkpoint`"))?;
         let mut names: Vec<String> = entries
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
             .collect();
@@ -115,7 +115,7 @@ pub fn place(out: &Path) -> Result<(PathBuf, Option<PathBuf>)> {
                 &config,
                 "a folder for this network alone",
                 "the configuration of another program",
-                "name another folder or file with --out",
+                "name another folder or file with `out`",
             ));
         }
     }

@@ -86,14 +86,14 @@ pub(super) fn choose_entry(groups: &[Group<'_>], key: Option<&str>) -> Result<Ch
             let paths = Vec::from_iter(groups.iter().map(|group| group.path.as_str()));
             Unreadable {
                 got: format!("no network, but tensors in the entries {}", list(&paths)),
-                remedy: "name the entry with --key, or another file".into(),
+                remedy: "name the entry with `key`, or another file".into(),
             }
         })?,
         (None, several, _) => named(several).ok_or_else(|| {
             let paths = Vec::from_iter(several.iter().map(|&i| groups[i].path.as_str()));
             Unreadable {
                 got: format!("several networks: {}", list(&paths)),
-                remedy: "choose one with --key".into(),
+                remedy: "choose one with `key`".into(),
             }
         })?,
     };
@@ -135,7 +135,7 @@ pub(super) fn choose_prefix<'a>(
                     found if found.is_empty() => format!("no entry {key}"),
                     found => format!("no entry {key}, but {found}"),
                 },
-                remedy: "name another --key, or none".into(),
+                remedy: "name another `key`, or none".into(),
             }),
         };
     }
@@ -145,7 +145,7 @@ pub(super) fn choose_prefix<'a>(
         ["", ..] => Ok(String::new()),
         several => Err(Unreadable {
             got: format!("several networks: {}", choices(several)),
-            remedy: "choose one with --key".into(),
+            remedy: "choose one with `key`".into(),
         }),
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         let twins = [network("teacher"), network("student"), optimiser];
         let problem = choose_entry(&twins, None).unwrap_err();
         assert_eq!(problem.got, "several networks: teacher, student");
-        assert!(problem.remedy.contains("--key"));
+        assert!(problem.remedy.contains("`key`"));
         // A key may be for a prefix instead: that is the next question.
         let choice = choose_entry(&[network("")], Some("ema")).unwrap();
         assert_eq!((choice.index, choice.found_key), (0, false));

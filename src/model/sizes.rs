@@ -99,7 +99,7 @@ impl Checkpoint {
         else {
             return Err(self.misfit(
                 "to_patch_embedding.2.weight",
-                format!("[{d}, {channels} x a square patch] for --channels {channels}"),
+                format!("[{d}, {channels} x a square patch] for `channels` {channels}"),
             ));
         };
         // What a head reads of its projection shows how many projections there are.
@@ -154,7 +154,7 @@ impl Checkpoint {
         if heads == 0 || !rows.is_multiple_of(parts * heads) {
             return Err(Error::shape(
                 format!("{}: tensor {name}", self.path.display()),
-                format!("rows divisible by --heads {heads}"),
+                format!("rows divisible by `heads` {heads}"),
                 format!("{} rows", rows / parts),
                 "give the number of heads the checkpoint was trained with",
             ));
@@ -226,7 +226,7 @@ impl Checkpoint {
         if ends("mask_token") || begins("decoder") {
             return unreadable(
                 "a masked autoencoder (mask_token, decoder)",
-                "give its encoder a head with whitebox finetune --allow-extra",
+                "give its encoder a head with whitebox finetune `allow_extra`",
             );
         }
         if ends("embeddings.cls_token") || ends("embeddings.position_embeddings") {

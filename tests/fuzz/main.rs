@@ -9,7 +9,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod checkpoints;
+mod formats;
 mod mutate;
+mod state;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
@@ -20,7 +22,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use whitebox::{artefact, Result};
 
-use checkpoints::formats;
+use formats::formats;
 use mutate::mutate;
 
 #[global_allocator]
@@ -51,7 +53,8 @@ fn variable(name: &str, default: u64) -> u64 {
 fn a_changed_file_gives_an_answer_or_one_line_that_says_what_is_wrong() {
     let (cases, seed) = (variable("CASES", 1500), variable("SEED", 0));
     let only = std::env::var("WHITEBOX_FUZZ_FORMAT").unwrap_or_default();
-    for format in formats().iter().filter(|f| f.name.contains(&only)) {
+    let all = formats().into_iter().chain(checkpoints::formats());
+    for format in all.filter(|f| f.name.contains(&only)) {
         let folder = tempfile::tempdir().unwrap();
         let start = Instant::now();
         for valid in &format.valid {
@@ -68,7 +71,7 @@ fn a_changed_file_gives_an_answer_or_one_line_that_says_what_is_wrong() {
             let mut pick = || &format.valid[rng.gen_range(0..format.valid.len())];
             let (file, other) = (pick(), pick());
             let bytes = mutate(file, other, &mut rng);
-            refused += u64::from(holds(format, folder.path(), &bytes, &label));
+            refused += u64::from(holds(&format, folder.path(), &bytes, &label));
         }
         println!(
             "{}: {refused} of {cases} refused, {:.1} s",
@@ -102,7 +105,7 @@ fn holds(format: &Format, folder: &Path, bytes: &[u8], label: &str) -> bool {
         Err(_) => broken.push("it panics".to_owned()),
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            let message = error.to_string();
+            let message = error.line();
             if message.contains(char::is_control) {
                 broken.push(format!("several lines: {message:?}"));
             }
