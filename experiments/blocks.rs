@@ -172,7 +172,7 @@ struct Results {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -180,7 +180,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let run = Run::begin("blocks", &arguments.experiment, Some(data.data))?;
     let (seed, threads) = (run.seed, run.threads);
     let count = arguments.experiment.count(4, arguments.images);
-    let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
+    let subject = Subject::load(&arguments.subject, data, count, &run)?;
     let config = *subject.untrained.config();
     println!(
         "The blocks against their derivation ({PAPER}).\n\

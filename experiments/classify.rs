@@ -114,11 +114,6 @@ const HEADS: usize = 4;
 const WIDTHS: [usize; 3] = [32, 64, 128];
 const MIDDLE: usize = WIDTHS[1];
 
-/// Half of Student's 95 % interval over the standard error, by degrees of freedom from 1.
-const STUDENT: [f64; 9] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262,
-];
-
 /// Train CRATE, ViT and what lies between on the same images.
 #[derive(Debug, Parser)]
 #[command(name = "exp_classify", version)]
@@ -179,7 +174,7 @@ struct Entrant {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -303,13 +298,12 @@ fn mean(rows: &[Row], entrant: &Entrant) -> Mean {
         .map(|row| 100.0 * row.accuracy)
         .collect();
     let summary = Summary::of(&accuracies);
-    let student = STUDENT.get(accuracies.len().wrapping_sub(2));
     Mean {
         network: entrant.name.clone(),
         parameters: entrant.config.parameters(),
         accuracy: summary.mean,
         standard_error: summary.standard_error(),
-        interval: student.map_or(f64::NAN, |t| t * summary.standard_error()),
+        interval: summary.interval(),
     }
 }
 

@@ -279,14 +279,14 @@ struct Results {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
     let data = &arguments.data;
     let run = Run::begin("ista", &arguments.experiment, Some(data.data))?;
     let count = arguments.experiment.count(1, arguments.images);
-    let subject = Subject::load(&arguments.subject, data, count, run.seed, run.threads)?;
+    let subject = Subject::load(&arguments.subject, data, count, &run)?;
     let config = *subject.untrained.config();
     println!(
         "Unrolled ISTA steps on the LASSO objective ({PAPER}).\n\

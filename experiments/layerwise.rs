@@ -158,7 +158,7 @@ struct Settings {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -166,7 +166,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let run = Run::begin("layerwise", &arguments.experiment, Some(data.data))?;
     let (seed, threads) = (run.seed, run.threads);
     let count = arguments.experiment.count(20, arguments.images);
-    let subject = Subject::load(&arguments.subject, data, count, seed, threads)?;
+    let subject = Subject::load(&arguments.subject, data, count, &run)?;
     let config = *subject.untrained.config();
     println!(
         "Layer-wise compression and sparsity, claims C-LAY-01 to C-LAY-05 ({PAPER}).\n\

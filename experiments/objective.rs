@@ -169,14 +169,14 @@ const NETWORKS: [Network; 2] = [Network::Trained, Network::Untrained];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
     let data = &arguments.data;
     let run = Run::begin("objective", &arguments.experiment, Some(data.data))?;
     let count = arguments.experiment.count(20, arguments.images);
-    let subject = Subject::load(&arguments.subject, data, count, run.seed, run.threads)?;
+    let subject = Subject::load(&arguments.subject, data, count, &run)?;
     let config = *subject.untrained.config();
     println!(
         "The objective from layer to layer, claims C-LAY-07, C-LAY-09 and C-CRIT-03.\n\

@@ -219,7 +219,7 @@ struct Results {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
@@ -333,7 +333,8 @@ fn constrained_maximum(settings: &Settings, seed: u64, draw: usize) -> Result<Ma
             })
             .collect::<Result<Vec<_>>>()?;
         let views: Vec<ArrayView2<'_, f64>> = blocks.iter().map(|b| b.view()).collect();
-        concatenate(Dimension(1), &views).map_err(Error::device)
+        concatenate(Dimension(1), &views)
+            .map_err(|e| Error::misfit("groups side by side", views.len(), &e))
     };
     let start = project(gaussian(seed, &format!("start {draw}"), d, groups * each))?;
     // 1 / a is the inverse of the gradient's Lipschitz constant.

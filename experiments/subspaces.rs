@@ -124,14 +124,14 @@ const UNTRAINED: &str = "untrained";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
     let data = &arguments.data;
     let run = Run::begin("subspaces", &arguments.experiment, Some(data.data))?;
     // No image is looked at: they are read to know the sizes of an untrained network.
-    let subject = Subject::load(&arguments.subject, data, 2, run.seed, run.threads)?;
+    let subject = Subject::load(&arguments.subject, data, 2, &run)?;
     let config = *subject.untrained.config();
     println!(
         "The bases of {} layers with {} heads of width {} in {} dimensions.",

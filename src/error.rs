@@ -1,4 +1,7 @@
 //! The one error type. Every message says what was wanted, what was got, and what to do next.
+//!
+//! A remedy names a setting between backquotes, as `` `threads` ``. A program that has a flag of that name
+//! shows the flag in its place.
 
 use std::path::{Path, PathBuf};
 
@@ -78,10 +81,51 @@ pub enum Error {
         /// The library's own words.
         message: String,
     },
-    /// The compute device could not do its work.
-    #[error("device: {message}; try a smaller --batch")]
+    /// The compute device could not do its work, mostly for want of memory.
+    #[error("the compute device failed: {message}; {remedy}")]
     Device {
         /// The device's own words.
+        message: String,
+        /// What to do next.
+        remedy: String,
+    },
+    /// The system gave no thread to work on.
+    #[error(
+        "cannot start a thread: {message}; ask for fewer with `threads`, or raise the system's limit \
+         (ulimit -u)"
+    )]
+    Thread {
+        /// The system's own words.
+        message: String,
+    },
+    /// A count is larger than an interface can take.
+    #[error("{name}: wanted at most {most}, got {got}; {remedy}")]
+    Size {
+        /// What is counted.
+        name: String,
+        /// The largest that is taken.
+        most: usize,
+        /// The count.
+        got: usize,
+        /// What to do next.
+        remedy: String,
+    },
+    /// Something that this program, device or machine cannot do at all.
+    #[error("{what} is not supported {place}; {remedy}")]
+    Unsupported {
+        /// What was asked for.
+        what: String,
+        /// Where: "on this device".
+        place: String,
+        /// What to do instead.
+        remedy: String,
+    },
+    /// A program that this one works with did not do its part.
+    #[error("{program}: {message}; run it alone to see why")]
+    Program {
+        /// The other program.
+        program: String,
+        /// What went wrong with it.
         message: String,
     },
     /// A chart could not be drawn.
@@ -92,16 +136,18 @@ pub enum Error {
         /// The plotting library's own words.
         message: String,
     },
-    /// Training reached a loss that is not a number.
+    /// Training reached numbers that are none.
     #[error(
-        "the loss is {loss} at step {step}; lower learning_rate or raise warmup_epochs with --set; \
-         the last good state is kept until then"
+        "{what} in epoch {epoch}, after {step} steps; lower `learning_rate` or raise `warmup_epochs`; \
+         no file was replaced by these numbers"
     )]
     Diverged {
-        /// Optimiser step, from 0.
+        /// From 1.
+        epoch: usize,
+        /// Optimiser steps taken before the one that showed it.
         step: usize,
-        /// The loss value.
-        loss: f64,
+        /// What is not finite: "the loss is NaN".
+        what: String,
     },
     /// Somebody asked the program to stop, and it did so in good order.
     #[error("stopped after step {step}; the same command goes on from there")]
@@ -188,10 +234,90 @@ impl Error {
     }
 
     /// An [`Error::Device`] from a device's own error.
-    pub fn device(message: impl std::fmt::Debug) -> Self {
+    pub fn device(message: impl std::fmt::Display) -> Self {
         Self::Device {
-            message: format!("{message:?}"),
+            message: message.to_string(),
+            remedy: "free some of its memory, or choose another `device`".into(),
         }
+    }
+
+    /// The same error of a device with the remedy of a caller that knows what it asked for; other errors as
+    /// they are.
+    pub fn with_device_remedy(mut self, better: &str) -> Self {
+        if let Self::Device { remedy, .. } = &mut self {
+            better.clone_into(remedy);
+        }
+        self
+    }
+
+    /// An [`Error::Thread`] from the system's own error.
+    pub fn thread(message: impl std::fmt::Display) -> Self {
+        Self::Thread {
+            message: message.to_string(),
+        }
+    }
+
+    /// An [`Error::Size`] for the count `name`.
+    pub fn size(
+        name: impl Into<String>,
+        most: usize,
+        got: usize,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Size {
+            name: name.into(),
+            most,
+            got,
+            remedy: remedy.into(),
+        }
+    }
+
+    /// An [`Error::Unsupported`]: `what` is not supported `place`.
+    pub fn unsupported(
+        what: impl Into<String>,
+        place: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Unsupported {
+            what: what.into(),
+            place: place.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// An [`Error::Program`] for the other `program`.
+    pub fn program(program: impl Into<String>, message: impl std::fmt::Display) -> Self {
+        Self::Program {
+            program: program.into(),
+            message: message.to_string(),
+        }
+    }
+
+    /// An [`Error::Shape`] from ndarray's own error: numbers that do not fill `shape`, or blocks that do not
+    /// fit side by side.
+    pub fn misfit(
+        name: impl Into<String>,
+        shape: impl std::fmt::Debug,
+        error: &ndarray::ShapeError,
+    ) -> Self {
+        let remedy = "pass as many numbers as the shape holds";
+        Self::shape(name, format!("{shape:?}"), error.to_string(), remedy)
+    }
+
+    /// The message on one line, without the control characters that a file or flag may have brought into it.
+    pub fn line(&self) -> String {
+        let text = self.to_string();
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let shown = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        lines
+            .collect::<Vec<_>>()
+            .join(" ")
+            .chars()
+            .map(shown)
+            .collect()
     }
 
     /// Process exit code: 2 for bad arguments, 130 after Ctrl-C, 1 for everything else.

@@ -18,6 +18,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Exact coding rates of tokens in an .npy file, as JSON.
+    ///
+    /// Prints a line for each array of tokens: d (their width), N (their number), epsilon, R (their coding rate, nats),
+    /// R_bounds (the least and the most that R can be for tokens of this total size), and with bases Rc (the
+    /// subspace rate of the papers), per_head (its terms) and delta_R = R - Rc; relative_error_bounds of
+    /// them all. Every number has the digits that make it exact when read back.
     Rate(commands::rate::Arguments),
     /// Logits of a checkpoint for images in an .npy file, and its layer-wise measurement.
     Forward(commands::forward::Arguments),
@@ -31,7 +36,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    whitebox::harness::console::run(|| match arguments.command {
+    whitebox::harness::console::run::<Arguments>(|| match arguments.command {
         Command::Rate(arguments) => commands::rate::run(&arguments),
         Command::Forward(arguments) => commands::forward::run(&arguments),
         Command::Train(arguments) => commands::train::run(&arguments),

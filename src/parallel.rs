@@ -17,7 +17,7 @@ pub fn default_threads() -> usize {
 /// threads of their own.
 ///
 /// # Errors
-/// The error of the first piece, in order, that failed; [`Error::Device`] if no thread can start.
+/// The error of the first piece, in order, that failed; [`Error::Thread`] if no thread can start.
 pub fn map<T: Send>(
     pieces: usize,
     threads: usize,
@@ -30,7 +30,7 @@ pub fn map<T: Send>(
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(1)
             .build()
-            .map_err(Error::device)?;
+            .map_err(Error::thread)?;
         pool.install(|| loop {
             let piece = next.fetch_add(1, Ordering::Relaxed);
             if piece >= pieces || failed.load(Ordering::Relaxed) {
@@ -76,7 +76,7 @@ pub fn pipeline<A: Send, T: Send>(
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(Error::device)?;
+        .map_err(Error::thread)?;
     let results: Vec<Mutex<Option<Result<T>>>> = (0..pieces).map(|_| Mutex::new(None)).collect();
     let done = AtomicUsize::new(0);
     let (finished, then) = (&done, &then);
@@ -108,7 +108,7 @@ pub fn pipeline<A: Send, T: Send>(
 /// on a thread from outside, every piece that is shared would have to wake the pool and be waited for.
 ///
 /// # Errors
-/// [`Error::Device`] if no thread can start.
+/// [`Error::Thread`] if no thread can start.
 pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     if threads == rayon::current_num_threads() {
         return Ok(rayon::scope(|_| work()));
@@ -116,7 +116,7 @@ pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Resul
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
-        .map_err(Error::device)?;
+        .map_err(Error::thread)?;
     Ok(pool.install(work))
 }
 
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(found, (0..20).map(|i| i * i).collect::<Vec<_>>());
         }
         let refuse = |piece: usize| match piece {
-            7 => Err(Error::device("seven")),
+            7 => Err(Error::thread("seven")),
             piece => Ok(piece),
         };
         for error in [
@@ -156,7 +156,7 @@ mod tests {
     fn an_error_in_one_piece_is_returned() {
         let result = map(20, 2, |i| {
             if i == 7 {
-                Err(Error::device("seven"))
+                Err(Error::thread("seven"))
             } else {
                 Ok(i)
             }

@@ -39,6 +39,10 @@ impl Instructions {
     /// Those in use: [`Instructions::most`], unless [`Instructions::limit`] said less.
     #[inline]
     pub fn chosen() -> Self {
+        #[cfg(test)]
+        if let Some(limit) = tests::LIMIT.get() {
+            return Self::most().min(limit);
+        }
         match CHOSEN.load(Ordering::Relaxed) {
             1 => Self::Baseline,
             2 => Self::Avx2,
@@ -101,3 +105,35 @@ macro_rules! vectorised {
     };
 }
 pub(crate) use vectorised;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::Instructions;
+
+    thread_local! {
+        pub(super) static LIMIT: Cell<Option<Instructions>> = const { Cell::new(None) };
+    }
+
+    /// What `work` gives on one thread that uses at most the instructions `limit`.
+    pub(crate) fn with<T: Send>(limit: Instructions, work: impl FnOnce() -> T + Send) -> T {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(1)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            LIMIT.set(Some(limit));
+            work()
+        })
+    }
+
+    #[test]
+    fn a_limit_holds_for_its_work() {
+        for limit in Instructions::ALL {
+            let most = Instructions::most().min(limit);
+            assert_eq!(with(limit, Instructions::chosen), most);
+        }
+        assert_eq!(Instructions::chosen(), Instructions::most());
+    }
+}

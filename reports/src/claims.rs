@@ -390,14 +390,14 @@ fn criteria(text: &mut String, verdict: &Verdict) {
             .find(|m| m.quantity == *quantity);
         let value = found.and_then(|m| m.value);
         let (sign, holds) = match relation.as_str() {
-            "at_most" => ("≤", value.is_some_and(|v| v <= *bound)),
-            _ => ("≥", value.is_some_and(|v| v >= *bound)),
+            "at_most" => ("≤", value.zip(*bound).is_some_and(|(v, bound)| v <= bound)),
+            _ => ("≥", value.zip(*bound).is_some_and(|(v, bound)| v >= bound)),
         };
         let _ = writeln!(
             text,
             "| {role} | {} {sign} {} | {} | {} |",
             cell(quantity),
-            short(*bound),
+            bound.map_or("-".into(), short),
             value.map_or("-".into(), short),
             if value.is_none() {
                 "not measured"

@@ -65,12 +65,30 @@ fn mathml(formula: &str, display_mode: DisplayMode) -> Result<String> {
     };
     let events = events.into_iter().map(Ok::<_, pulldown_latex::ParserError>);
     push_mathml(&mut markup, events, config).map_err(|e| refused(e.to_string()))?;
+    // For readers that have no MathML, and for those that copy the formula.
+    let markup = markup.replacen(
+        "<math",
+        &format!("<math alttext=\"{}\"", attribute(formula)),
+        1,
+    );
     // A line break would end an HTML block; Markdown would read a bar as the next cell of a table.
     Ok(markup
         .replace('\n', " ")
         .replace('|', "&#124;")
         .replace('*', "&#42;")
         .replace('_', "&#95;"))
+}
+
+/// A formula as the value of an attribute.
+fn attribute(formula: &str) -> String {
+    let words = formula.split_whitespace().collect::<Vec<_>>().join(" ");
+    words
+        .replace('&', "&amp;")
+        .replace('"', "&quot;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        // Markdown would take it for the start of an escape.
+        .replace('\\', "&#92;")
 }
 
 #[cfg(test)]
@@ -85,6 +103,9 @@ mod tests {
         assert_eq!(found.matches("<math").count(), 2, "{found}");
         assert!(found.contains("`$x$`") && found.contains("\n$y$\n"));
         assert!(found.contains("<mfrac") && !found.contains("$$"));
+        assert!(found.contains("<math alttext=\"R(Z)\""), "{found}");
+        let latex = "alttext=\"&#92;tfrac12 &#92;log&#92;det(I)\"";
+        assert!(found.contains(latex), "{found}");
         let error = render("$\\nosuchthing$").unwrap_err().to_string();
         assert!(error.contains("nosuchthing"), "{error}");
     }

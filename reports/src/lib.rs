@@ -25,7 +25,7 @@ pub mod untested;
 
 use std::path::PathBuf;
 
-/// Folder of the source tree.
+/// Folder of the source tree around the working directory.
 pub fn root() -> PathBuf {
-    whitebox::harness::record::root().to_owned()
+    whitebox::harness::record::root(None)
 }

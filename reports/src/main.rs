@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use whitebox::harness::console;
 use whitebox::{Error, Result};
 use whitebox_reports::reproduce::{self, Plan};
+use whitebox_reports::site;
 use whitebox_reports::store::Store;
-use whitebox_reports::{root, site};
 
 /// The book of whitebox, from its recorded results.
 #[derive(Debug, Parser)]
@@ -17,6 +17,9 @@ use whitebox_reports::{root, site};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Folder of the source tree; default: the one around the working directory.
+    #[arg(long, value_name = "DIR", global = true)]
+    root: Option<PathBuf>,
     /// Folder for the site.
     #[arg(long, value_name = "DIR", global = true)]
     out: Option<PathBuf>,
@@ -39,11 +42,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| run(&arguments))
+    console::run::<Arguments>(|| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    let reports = root().join("reports");
+    let root = whitebox::harness::record::root(arguments.root.as_deref());
+    let reports = root.join("reports");
     if let Some(Command::Reproduce { budget, check }) = &arguments.command {
         let plan = Plan::within(&Store::read(&reports)?, *budget);
         for left in &plan.left_out {
@@ -51,8 +55,8 @@ fn run(arguments: &Arguments) -> Result<()> {
             eprintln!("exp_{} takes {seconds:.0} s more: left out", left.name);
         }
         if *check {
-            let folder = |name: &str| root().join("target/reproduce").join(name);
-            reproduce::run(&plan, folder)?;
+            let folder = |name: &str| root.join("target/reproduce").join(name);
+            reproduce::run(&plan, &root, folder)?;
             let regressions = reproduce::check(&plan, folder)?;
             if !regressions.is_empty() {
                 return Err(Error::file(
@@ -65,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             println!("Every claim came out as recorded.");
             return Ok(());
         }
-        reproduce::run(&plan, |name: &str| reports.join(name))?;
+        reproduce::run(&plan, &root, |name: &str| reports.join(name))?;
     }
     let start = Instant::now();
     let store = Store::read(&reports)?;
@@ -75,8 +79,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let out = arguments
         .out
         .clone()
-        .unwrap_or_else(|| root().join("book/html"));
-    let files = site::build(&root().join("book"), &reports, store, &out)?;
+        .unwrap_or_else(|| root.join("book/html"));
+    let files = site::build(&root.join("book"), &reports, store, &out)?;
     println!(
         "Wrote {files} files in {:.1} s; open {}.",
         start.elapsed().as_secs_f64(),

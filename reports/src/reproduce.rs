@@ -51,17 +51,17 @@ impl Plan {
 /// # Errors
 /// [`Error::File`] naming the log of an experiment that failed, [`Error::Interrupted`] after Ctrl-C,
 /// [`Error::Io`].
-pub fn run(plan: &Plan, folder: impl Fn(&str) -> PathBuf) -> Result<()> {
+pub fn run(plan: &Plan, root: &Path, folder: impl Fn(&str) -> PathBuf) -> Result<()> {
     let seconds = |record: &Record| record.provenance.time.wall_seconds.ceil() as usize;
     let bar = console::progress(plan.runs.iter().map(seconds).sum(), "reproducing");
-    let stop = console::ctrl_c();
+    let stop = console::asked_to_stop();
     let source = record::commit().filter(|commit| !commit.contains('+'));
     for (step, recorded) in plan.runs.iter().enumerate() {
         let folder = folder(&recorded.name);
         bar.set_message(format!("exp_{} ({} s)", recorded.name, seconds(recorded)));
         let fresh = fresh(&folder);
-        if fresh.is_none() || fresh.map(|r| r.provenance.commit) != source {
-            again(recorded, &folder)?;
+        if fresh.is_none() || fresh.map(|r| r.provenance.commit).as_deref() != source {
+            again(recorded, root, &folder)?;
         }
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Error::Interrupted { step });
@@ -79,7 +79,7 @@ fn fresh(folder: &Path) -> Option<Record> {
 }
 
 /// Runs an experiment with the flags on record.
-fn again(recorded: &Record, folder: &Path) -> Result<()> {
+fn again(recorded: &Record, root: &Path, folder: &Path) -> Result<()> {
     let failed = |e| Error::io("write to", folder, e, "name another folder");
     std::fs::create_dir_all(folder).map_err(failed)?;
     let log = folder.join("log.txt");
@@ -88,17 +88,15 @@ fn again(recorded: &Record, folder: &Path) -> Result<()> {
     let [program, flags @ ..] = recorded.provenance.command.as_slice() else {
         return Ok(());
     };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .current_dir(record::root())
-        .args(["run", "--release", "--quiet", "--bin", program, "--"])
+    let mut command = start(program, root)?;
+    let status = command
         .args(flags)
         .arg("--out")
         .arg(folder)
         .stdout(output)
         .stderr(errors)
         .status()
-        .map_err(|e| Error::io("start", "cargo", e, "install Rust"))?;
+        .map_err(|e| Error::io("start", command.get_program(), e, "install Rust"))?;
     match status.code() {
         Some(0) => std::fs::remove_file(&log).map_err(failed),
         Some(130) => Err(Error::Interrupted { step: 0 }),
@@ -109,6 +107,23 @@ fn again(recorded: &Record, folder: &Path) -> Result<()> {
             "read the log",
         )),
     }
+}
+
+/// The start of a command line of `program`: built by cargo in the source tree; where there is none, the
+/// program that lies beside this one.
+fn start(program: &str, root: &Path) -> Result<Command> {
+    let mut command = if root.join("Cargo.toml").is_file() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["run", "--release", "--quiet", "--bin", program, "--"]);
+        command
+    } else {
+        let own = std::env::current_exe()
+            .map_err(|e| Error::io("find", program, e, "name the source tree with `root`"))?;
+        Command::new(own.with_file_name(program))
+    };
+    command.current_dir(root);
+    Ok(command)
 }
 
 /// How two records of one experiment differ.

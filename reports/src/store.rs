@@ -95,8 +95,8 @@ pub struct Criterion {
     pub quantity: String,
     /// `at_most` or `at_least`.
     pub relation: String,
-    /// The bound.
-    pub bound: f64,
+    /// The bound; none where it depends on what could not be measured.
+    pub bound: Option<f64>,
 }
 
 /// A number as recorded.

@@ -9,6 +9,7 @@
 use std::path::Path;
 
 use polars::prelude::*;
+use whitebox::measure::trend::Summary;
 use whitebox::{Error, Result};
 
 /// Reads a CSV file with a line of names. A column of numbers throughout is one of numbers; an empty field
@@ -156,22 +157,12 @@ fn reduce(values: &[f64], aggregate: &str) -> Option<f64> {
         ("min", _) => series.min::<f64>().ok().flatten(),
         ("max", _) => series.max::<f64>().ok().flatten(),
         // Of the mean.
-        ("error", [_, _, ..]) => Some(series.std(1)? / (values.len() as f64).sqrt()),
+        ("error", [_, _, ..]) => Some(Summary::of(values).standard_error()),
         // Half of a 95 % interval by Student's distribution.
-        ("interval", [_, _, ..]) => {
-            let freedom = values.len() - 1;
-            let deviation = series.std(1)?;
-            let quantile = STUDENT.get(freedom - 1).copied().unwrap_or(1.96);
-            Some(quantile * deviation / (values.len() as f64).sqrt())
-        }
+        ("interval", [_, _, ..]) => Some(Summary::of(values).interval()),
         _ => None,
     }
 }
-
-/// The 97.5 % quantiles of Student's distribution with 1, 2, ... degrees of freedom.
-const STUDENT: [f64; 12] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179,
-];
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -208,6 +199,10 @@ mod tests {
             found("t.csv interval accuracy where net=a b as fixed 4"),
             "0.6353"
         );
+        // 0 to 13: 2.1604 times a standard error of 1.1180.
+        let many: String = (0..14).map(|i| format!("{i}\n")).collect();
+        std::fs::write(folder.join("many.csv"), format!("x\n{many}")).unwrap();
+        assert_eq!(found("many.csv interval x as fixed 3"), "2.415");
         for wrong in [
             "t.csv value accuracy as fixed 1",
             "t.csv mean accuracy where net=d as fixed 1",

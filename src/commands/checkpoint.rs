@@ -5,14 +5,21 @@ use std::path::PathBuf;
 use dfdx::prelude::Cpu;
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::{Classifier, Pool};
-use whitebox::Result;
+use whitebox::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckpointArguments {
-    /// Trained network: safetensors with the official parameter names, or a file of the official
-    /// programs (.pth, .pth.tar, .t7).
-    #[arg(long, value_name = "FILE")]
+    /// Trained network: safetensors with the official parameter names, a file of torch.save (.pth,
+    /// .pth.tar, .t7), or a folder with model.safetensors or its index, and config.json.
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) checkpoint: PathBuf,
+    /// Which network of the file, where it holds several: an entry, such as teacher or model_ema, or what
+    /// its names begin with.
+    #[arg(long, value_name = "ENTRY")]
+    key: Option<String>,
+    /// Leave out tensors that are no parameter of the network, and list them, instead of refusing the file.
+    #[arg(long)]
+    allow_extra: bool,
     /// Heads; no tensor's shape shows it. Not needed for checkpoints written here.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     heads: Option<u32>,
@@ -27,22 +34,74 @@ pub(crate) struct CheckpointArguments {
 impl CheckpointArguments {
     /// The network, and the file it is from.
     pub(crate) fn load(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        let checkpoint = Checkpoint::read(&self.checkpoint)?;
+        self.read(None)
+    }
+
+    /// The same for a network that gets another head: a file without one will do.
+    pub(crate) fn load_encoder(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
+        self.read(Some(1))
+    }
+
+    fn read(&self, headless: Option<usize>) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
+        let mut checkpoint = Checkpoint::read_entry(&self.checkpoint, self.key.as_deref())?;
+        checkpoint.allow_extra = self.allow_extra;
         let own = checkpoint.config;
         let config = match (own, self.heads, self.pool, self.channels) {
             (Some(config), None, None, None) => config,
             _ => {
+                let known = own.map(|c| c.heads).or(checkpoint.heads);
                 let heads = match self.heads {
                     Some(heads) => heads as usize,
-                    None => checkpoint.own_config()?.heads,
+                    None => match known {
+                        Some(heads) => heads,
+                        None => checkpoint.own_config()?.heads,
+                    },
                 };
                 let pool = self.pool.or(own.map(|c| c.pool)).unwrap_or(Pool::Cls);
                 let channels = self.channels.map(|c| c as usize);
                 let channels = channels.or(own.map(|c| c.channels)).unwrap_or(3);
-                checkpoint.infer(heads, pool, channels)?
+                let config = checkpoint.infer(heads, pool, channels, headless)?;
+                if let Some(known) = known.filter(|&known| known != heads) {
+                    return Err(Error::argument(
+                        "--heads",
+                        format!("the {known} that {} names", self.checkpoint.display()),
+                        heads.to_string(),
+                        "leave it out",
+                    ));
+                }
+                config
             }
         };
-        let network = checkpoint.network(config, &Cpu::default())?;
+        let device = Cpu::default();
+        let network = match headless {
+            Some(_) => checkpoint.encoder(config, &device)?,
+            None => checkpoint.network(config, &device)?,
+        };
+        self.report(&network, &checkpoint);
         Ok((network, checkpoint))
+    }
+
+    /// Says on standard error what is not as in the plainest checkpoint.
+    fn report(&self, network: &Classifier<f32, Cpu>, checkpoint: &Checkpoint) {
+        let path = checkpoint.path().display();
+        for note in &checkpoint.notes {
+            eprintln!("note: {path}: {note}");
+        }
+        if self.key.is_none() && !checkpoint.others.is_empty() {
+            let others = checkpoint.others.join(", ");
+            eprintln!("note: {path}: other networks to choose with --key: {others}");
+        }
+        let left_out = checkpoint.left_out(network);
+        if !left_out.is_empty() {
+            eprintln!("note: {path}: left out {}", left_out.join(", "));
+        }
+        let config = network.config();
+        if let Some((name, heads)) = config.published_with_other_heads() {
+            eprintln!(
+                "warning: {path}: {name} has the same shapes and {heads} heads, not {}; with a wrong \
+                 number every result is wrong",
+                config.heads
+            );
+        }
     }
 }

@@ -47,9 +47,17 @@ impl<F: Fn() + Sync> OnDevice for Work<'_, F> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let (network, _) = arguments.checkpoint.load()?;
+    let (network, checkpoint) = arguments.checkpoint.load()?;
     let limit = arguments.limit.map(|limit| limit as usize);
     let images = arguments.data.draw(Split::Test, limit, arguments.seed)?;
+    // A class that the folders lack would give those after it the numbers of others.
+    let training = checkpoint.training.unwrap_or_default();
+    let names: Vec<String> =
+        serde_json::from_value(training["class_names"].clone()).unwrap_or_default();
+    images.check_classes(&names)?;
+    if names.is_empty() {
+        images.check_class_count(network.config().classes)?;
+    }
     let bar = console::progress(images.len().div_ceil(EVALUATION_PIECE), "evaluating");
     let threads = console::threads(arguments.threads);
     let score = arguments.device.device.run(Work {

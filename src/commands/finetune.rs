@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let recipe = arguments.training.recipe(&arguments.recipe)?;
-    let (trained, checkpoint) = arguments.checkpoint.load()?;
+    let (trained, checkpoint) = arguments.checkpoint.load_encoder()?;
     let (images, held_out) = arguments.training.images()?;
     let own = *trained.config();
     if images.shape[0] != own.channels {

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
 use ndarray::{Array2, Ix4};
+use whitebox::data::npy;
 use whitebox::harness::console;
 use whitebox::harness::device::{DeviceArguments, OnDevice};
 use whitebox::measure::layerwise::{measure_input, Layerwise, Quantity};
 use whitebox::model::{Backbone, Classifier};
+use whitebox::train::score::check_logits;
 use whitebox::{artefact, Error, Result};
 
 use super::checkpoint::CheckpointArguments;
-use super::npy;
+
+/// Far above every pixel less its mean over its deviation, of any data set here.
+const LARGEST_PIXEL: f64 = 10.0;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -76,6 +80,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "find out where it comes from",
         ));
     }
+    let largest = input.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    console::warn((largest > LARGEST_PIXEL).then(|| {
+        format!(
+            "{}: numbers up to {largest}; normalised pictures stay below {LARGEST_PIXEL}: \
+             were pixels of 0 to 255 meant?",
+            arguments.input.display()
+        )
+    }));
     let pixels: Vec<f32> = input.iter().map(|&v| v as f32).collect();
     let quantities: &[Quantity] = match arguments.measure {
         Some(_) => &Quantity::OFFICIAL,
@@ -88,8 +100,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         quantities,
         threads,
     })?;
-    let logits =
-        Array2::from_shape_vec((b, config.classes), found.logits.clone()).map_err(Error::device)?;
+    check_logits(&found.logits, config.classes, |row| {
+        format!("picture {row} of {}", arguments.input.display())
+    })?;
+    let shape = [b, config.classes];
+    let logits = Array2::from_shape_vec(shape, found.logits.clone())
+        .map_err(|e| Error::misfit("logits", shape, &e))?;
     let report = arguments.measure.as_ref().map(|path| {
         let rates = found.curve(Quantity::OfficialRate);
         let nonzeros = found.curve(Quantity::NonzeroAfterIsta);

@@ -4,6 +4,5 @@ pub(crate) mod checkpoint;
 pub(crate) mod evaluate;
 pub(crate) mod finetune;
 pub(crate) mod forward;
-pub(crate) mod npy;
 pub(crate) mod rate;
 pub(crate) mod train;

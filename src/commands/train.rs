@@ -8,7 +8,7 @@ use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
 use whitebox::harness::device::DeviceArguments;
 use whitebox::harness::training::Training;
-use whitebox::model::{Architecture, Classifier, Config};
+use whitebox::model::{hub, Architecture, Classifier, Config};
 use whitebox::train::Recipe;
 use whitebox::Result;
 
@@ -24,7 +24,7 @@ pub(crate) struct TrainingArguments {
     /// Passes over the training images: short for --set epochs=N.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// Images per step: short for --set batch=N.
+    /// Images per step, in all and not per thread or device: short for --set batch=N.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Use only so many training and held-out images, drawn by the seed: for trials.
@@ -33,9 +33,9 @@ pub(crate) struct TrainingArguments {
     /// Seed of initialisation, order and augmentation.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The checkpoint to write; an interrupted run goes on from FILE.state. The course of the training
-    /// goes to FILE.csv, a line after every epoch.
-    #[arg(long, value_name = "FILE")]
+    /// The checkpoint to write, or a folder for model.safetensors and config.json; an interrupted run goes on
+    /// from FILE.state. The course of the training goes to FILE.csv, a line after every epoch.
+    #[arg(long, value_name = "FILE|DIR")]
     out: PathBuf,
     /// Seconds between two writings of FILE.state within an epoch.
     #[arg(long, default_value_t = 300)]
@@ -44,6 +44,10 @@ pub(crate) struct TrainingArguments {
     /// if there is one.
     #[arg(long)]
     resume: bool,
+    /// Give up a finished training in FILE for this one. Without it, that is refused, unless it is this very
+    /// training: then nothing is left to do.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     device: DeviceArguments,
     /// Folder for TensorBoard event files; needs a program built with --features tensorboard.
@@ -78,6 +82,7 @@ impl TrainingArguments {
         images: &Images,
         held_out: &Images,
     ) -> Result<()> {
+        let (out, config_file) = hub::place(&self.out)?;
         eprintln!(
             "training {:.2} M parameters on {} images of {}",
             network.config().parameters() as f64 * 1e-6,
@@ -90,20 +95,22 @@ impl TrainingArguments {
             recipe,
             seed: self.seed,
             threads: console::threads(self.threads),
-            out: &self.out,
+            out: &out,
+            config_file: config_file.as_deref(),
             save_every: Duration::from_secs(self.save_every.into()),
             resume: self.resume,
+            replace: self.replace,
             device: self.device.device,
             tensorboard: self.tensorboard.as_deref(),
         };
         let epochs = training.run(images, held_out)?;
         if let Some(last) = epochs.last() {
             println!(
-                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}; wrote {}",
+                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}; see {}",
                 100.0 * last.held_out.accuracy,
                 100.0 * last.held_out.top5,
                 last.held_out.loss,
-                self.out.display()
+                out.display()
             );
         }
         Ok(())

@@ -3,8 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | [`idx`] | IDX files, plain or gzip: Fashion-MNIST, MNIST |
-//! | [`cifar`] | CIFAR-10 in its binary layout |
+//! | [`cifar`] | CIFAR-10 and CIFAR-100 in their binary layout |
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
+//! | `jpeg` | whether a JPEG file is whole |
+//! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
 //! | [`source`] | which of these a command line means |
@@ -13,6 +15,8 @@
 pub mod cifar;
 pub mod idx;
 pub mod image_folder;
+mod jpeg;
+pub mod npy;
 pub mod picture;
 pub mod procedural;
 pub mod source;
@@ -67,8 +71,12 @@ pub struct Images {
     store: Store,
     /// One class per image, from 0.
     pub labels: Vec<usize>,
+    /// Names of the classes, in their order, where folders name them; else none.
+    pub class_names: Vec<String>,
     /// How to turn pixels into network input.
     pub normalisation: Normalisation,
+    /// What its reader passed over, and other things to know, each a line for people.
+    pub notes: Vec<String>,
     /// SHA-256 of shape, labels and pixels, hexadecimal; of pictures that stay in their files, their
     /// names and sizes stand for the pixels.
     pub sha256: String,
@@ -113,6 +121,8 @@ impl Images {
             classes,
             store: Store::Bytes(pixels),
             labels,
+            class_names: Vec::new(),
+            notes: Vec::new(),
             normalisation,
         })
     }
@@ -147,6 +157,8 @@ impl Images {
             classes,
             store: Store::Files(paths),
             labels,
+            class_names: Vec::new(),
+            notes: Vec::new(),
             normalisation,
         })
     }
@@ -176,6 +188,77 @@ impl Images {
             }
             Store::Files(paths) => Picture::decode(&paths[index]),
         }
+    }
+
+    /// Which picture `index` is, for people: its file, or its place from 0.
+    pub fn describe(&self, index: usize) -> String {
+        match &self.store {
+            Store::Bytes(_) => format!("picture {index} of {} of {}", self.len(), self.name),
+            Store::Files(paths) => paths[index].display().to_string(),
+        }
+    }
+
+    /// Refuses these images if their classes are not those called `names`: a class that is missing or one
+    /// too many gives all after it another number. Nothing to say where either has no names.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] naming the classes in which they differ.
+    pub fn check_classes(&self, names: &[String]) -> Result<()> {
+        let own = &self.class_names;
+        if own.is_empty() || names.is_empty() || own == names {
+            return Ok(());
+        }
+        let list = |of: &[String], without: &[String]| {
+            let left: Vec<&str> = of
+                .iter()
+                .filter(|name| !without.contains(name))
+                .map(String::as_str)
+                .collect();
+            match left.len() {
+                0 => "none".to_owned(),
+                1..=5 => left.join(", "),
+                more => format!("{} and {} more", left[..4].join(", "), more - 4),
+            }
+        };
+        Err(Error::domain(
+            format!("classes of {}", self.name),
+            format!("the {} that the network is trained on", names.len()),
+            format!(
+                "{}: missing {}; not known to it {}",
+                own.len(),
+                list(names, own),
+                list(own, names)
+            ),
+            "give both splits a folder of the same name for every class",
+        ))
+    }
+
+    /// Refuses these images if they have another number of classes than the `classes` of a network that does
+    /// not know the names of its own: their labels would mean others.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] with both numbers.
+    pub fn check_class_count(&self, classes: usize) -> Result<()> {
+        if self.classes == classes {
+            return Ok(());
+        }
+        let first: Vec<&str> = self
+            .class_names
+            .iter()
+            .take(4)
+            .map(String::as_str)
+            .collect();
+        let found = match (first.join(", "), self.class_names.len()) {
+            (_, 0) => self.classes.to_string(),
+            (first, 1..=4) => format!("{} ({first})", self.classes),
+            (first, _) => format!("{} ({first}, ...)", self.classes),
+        };
+        Err(Error::domain(
+            format!("classes of {}", self.name),
+            format!("{classes}, as many as the network has"),
+            found,
+            "give it pictures of the classes that it was trained on, all of them",
+        ))
     }
 
     /// Network input of `[height, width]` for the images `indices`: (indices, channels, height,
@@ -222,7 +305,7 @@ impl Images {
     pub fn subset(&self, indices: &[usize]) -> Result<Self> {
         let labels = indices.iter().map(|&i| self.labels[i]).collect();
         let (name, normalisation) = (self.name.clone(), self.normalisation.clone());
-        match &self.store {
+        let mut subset = match &self.store {
             Store::Bytes(bytes) => {
                 let size: usize = self.shape.iter().product();
                 let chosen = indices
@@ -249,7 +332,9 @@ impl Images {
                     normalisation,
                 )
             }
-        }
+        }?;
+        subset.class_names.clone_from(&self.class_names);
+        Ok(subset)
     }
 
     /// The images of `classes` alone, whose first becomes class 0.
@@ -269,6 +354,11 @@ impl Images {
             *label -= classes.start;
         }
         chosen.classes = classes.len();
+        chosen.class_names = self
+            .class_names
+            .get(classes.clone())
+            .unwrap_or_default()
+            .to_vec();
         chosen.sha256 =
             crate::artefact::sha256(format!("{} {}", chosen.name, chosen.sha256).as_bytes());
         Ok(chosen)

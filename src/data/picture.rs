@@ -5,9 +5,19 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use image::imageops::{self, FilterType};
-use image::{GrayImage, ImageBuffer, Luma};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, Luma};
 
+use super::jpeg;
 use crate::error::{Error, Result};
+
+/// More than a byte of any file can hold: deflate makes of one at most 1032, each of eight pixels.
+const PIXELS_PER_BYTE: u64 = 8 * 1032;
+
+/// Bytes of a decoded picture, at most.
+const LARGEST: u64 = 512 << 20;
+
+/// Longer over shorter side up to which a picture is resized whole.
+const LONGEST: usize = 64;
 
 /// Bytes (channels, height, width), row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +55,33 @@ impl<'a> Picture<'a> {
                 "replace or remove the file",
             )
         };
-        let reader = image::ImageReader::open(path)
-            .and_then(|reader| reader.with_guessed_format())
-            .map_err(|e| Error::io("read", path, e, "check the file's permissions"))?;
-        let picture = reader.decode().map_err(|e| undecodable(e.to_string()))?;
+        let unreadable = |e| Error::io("read", path, e, "check the file's permissions");
+        // What is no file may never come to an end.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(undecodable("something that is no file".into()));
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let length = bytes.len() as u64;
+        if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_whole(&bytes) {
+            return Err(undecodable(format!(
+                "a JPEG cut off after {} bytes",
+                bytes.len()
+            )));
+        }
+        let reader = image::ImageReader::new(std::io::Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(unreadable)?;
+        let refused = |e: image::ImageError| undecodable(e.to_string().replace('\n', " "));
+        let decoder = reader.into_decoder().map_err(refused)?;
+        let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
+        let pixels = u64::from(width) * u64::from(height);
+        // Else a file of a few bytes could ask for any memory, and a JPEG get it, all grey.
+        if pixels > PIXELS_PER_BYTE * length || size > LARGEST {
+            return Err(undecodable(format!(
+                "{width} x {height} pixels in {length} bytes"
+            )));
+        }
+        let picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
         let picture = picture.to_rgb8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         if width == 0 || height == 0 {
@@ -119,6 +152,20 @@ impl<'a> Picture<'a> {
     /// official evaluation, with torchvision's rounding.
     pub fn resize_and_centre(&self, shorter: usize, side: usize) -> Picture<'a> {
         let [_, height, width] = self.shape;
+        let narrow = LONGEST * height.min(width);
+        if height.max(width) > narrow {
+            // Of a thread of a picture the middle alone, which is all that stays, or memory grows with
+            // its length.
+            let [tall, wide] = [height.min(narrow), width.min(narrow)];
+            let middle = Rectangle {
+                top: (height - tall) / 2,
+                left: (width - wide) / 2,
+                height: tall,
+                width: wide,
+            };
+            let cut = self.crop_and_resize(middle, [tall, wide]);
+            return cut.resize_and_centre(shorter, side);
+        }
         // The longer side is truncated, the crop's corner rounded.
         let longer = |long: usize, short: usize| shorter * long / short;
         let resized = if width <= height {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::cifar::Cifar;
 use super::{cifar, idx, image_folder, procedural, Images, Normalisation, Split};
 use crate::error::{Error, Result};
 
@@ -15,8 +16,12 @@ pub enum DataName {
     FashionMnist,
     /// 70,000 grey 28 x 28 digits, IDX files.
     Mnist,
-    /// 60,000 colour 32 x 32 pictures, binary layout.
+    /// 60,000 colour 32 x 32 pictures in ten classes, binary layout.
     Cifar10,
+    /// The same of other pictures in a hundred classes.
+    Cifar100,
+    /// Those in its twenty classes of classes.
+    Cifar100Coarse,
     /// JPEG or PNG files in a folder per class, prepared as ImageNet is.
     ImageFolder,
     /// Gratings made on the spot from the seed, for trials and tests.
@@ -30,6 +35,8 @@ impl DataName {
             Self::FashionMnist => "fashion-mnist",
             Self::Mnist => "mnist",
             Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Cifar100Coarse => "cifar100-coarse",
             Self::ImageFolder => "image-folder",
             Self::Procedural => "procedural",
         }
@@ -50,14 +57,37 @@ pub struct DataArguments {
     /// Folder with its files; Fashion-MNIST has a default.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Number of classes of IDX files, where it is not 10: EMNIST has up to 62.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub classes: Option<u16>,
 }
 
 impl DataArguments {
-    /// Reads one split; `limit` spares decoding more pictures of an image folder than needed.
+    /// Reads one split; `limit` spares decoding more pictures of an image folder than needed. What was passed
+    /// over is said on standard error.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a folder is needed and not given; else the reader's own.
+    /// [`Error::Argument`] if a folder is needed and not given, or `classes` and not asked for; else the
+    /// reader's own.
     pub fn read(&self, split: Split, limit: Option<usize>, seed: u64) -> Result<Images> {
+        let images = self.read_quietly(split, limit, seed)?;
+        for note in &images.notes {
+            eprintln!("warning: {note}");
+        }
+        Ok(images)
+    }
+
+    fn read_quietly(&self, split: Split, limit: Option<usize>, seed: u64) -> Result<Images> {
+        let own_classes = matches!(self.data, DataName::Mnist | DataName::FashionMnist);
+        if let (Some(classes), false) = (self.classes, own_classes) {
+            return Err(Error::argument(
+                "`classes`",
+                "nothing, or a set of IDX files, which do not tell it",
+                format!("{classes} for {}", self.data.word()),
+                "leave it out",
+            ));
+        }
+        let classes = self.classes.map_or(10, usize::from);
         match self.data {
             DataName::FashionMnist => {
                 let default = Path::new(FASHION_MNIST_FOLDER);
@@ -68,15 +98,27 @@ impl DataArguments {
                         folder,
                         std::io::ErrorKind::NotFound.into(),
                         "run `sudo apt-get install dataset-fashion-mnist`, or name the folder with \
-                         the four IDX files with --data-dir",
+                         the four IDX files with `data_dir`",
                     ));
                 }
-                idx::mnist_like(folder, "fashion-mnist", split, grey(0.2860, 0.3530))
+                idx::mnist_like(
+                    folder,
+                    "fashion-mnist",
+                    split,
+                    classes,
+                    grey(0.2860, 0.3530),
+                )
             }
-            DataName::Mnist => {
-                idx::mnist_like(self.folder()?, "mnist", split, grey(0.1307, 0.3081))
-            }
-            DataName::Cifar10 => cifar::read(self.folder()?, split),
+            DataName::Mnist => idx::mnist_like(
+                self.folder()?,
+                "mnist",
+                split,
+                classes,
+                grey(0.1307, 0.3081),
+            ),
+            DataName::Cifar10 => cifar::read(self.folder()?, Cifar::Ten, split),
+            DataName::Cifar100 => cifar::read(self.folder()?, Cifar::Hundred, split),
+            DataName::Cifar100Coarse => cifar::read(self.folder()?, Cifar::HundredCoarse, split),
             DataName::ImageFolder => image_folder::read(self.folder()?, split, limit),
             DataName::Procedural => procedural::gratings(limit.unwrap_or(2000), 1, 28, split, seed),
         }
@@ -113,10 +155,10 @@ impl DataArguments {
     fn folder(&self) -> Result<&Path> {
         self.data_dir.as_deref().ok_or_else(|| {
             Error::argument(
-                "--data-dir",
+                "`data_dir`",
                 format!("the folder of {}", self.data.word()),
                 "nothing",
-                "add --data-dir DIR",
+                "add `data_dir` DIR",
             )
         })
     }

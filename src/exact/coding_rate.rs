@@ -46,6 +46,23 @@ pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminan
     half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
 }
 
+/// The least and the most that [`coding_rate`] can be for tokens with this sum of squares: all of them
+/// parallel, or all singular values equal. With `s = d / (N eps^2) ||Z||_F^2` and `r = min(d, N)`,
+/// `1/2 ln(1 + s) <= R <= r/2 ln(1 + s / r)` (the logarithm is concave). Not rigorous in the last digits.
+pub fn rate_bounds(z: ArrayView2<'_, f64>, epsilon: f64) -> [f64; 2] {
+    let (d, n) = z.dim();
+    let largest = z.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    if largest == 0.0 {
+        return [0.0; 2];
+    }
+    let squares: f64 = z.iter().map(|v| (v / largest).powi(2)).sum();
+    // In logarithms, since s may be out of the range of doubles.
+    let s = 2.0 * (largest.ln() - epsilon.ln()) + (squares * d as f64 / n as f64).ln();
+    let ln_1p_exp = |x: f64| if x > 40.0 { x } else { x.exp().ln_1p() };
+    let r = d.min(n) as f64;
+    [0.5 * ln_1p_exp(s), 0.5 * r * ln_1p_exp(s - r.ln())]
+}
+
 /// `grad R = a (I_d + a Z Z^T)^{-1} Z`, `a = d / (N eps^2)`, (d, N).
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::vectorised::vectorised;
 /// `b` (m, n), all steps as they are in memory: by row or by column, else it is copied first.
 ///
 /// # Errors
-/// [`Error::Device`] for sizes over `i32`, the largest that BLAS takes.
+/// [`Error::Size`] for sizes over `i32`, the largest that BLAS takes.
 pub fn gram(b: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let (m, n) = b.dim();
     let copy: Vec<f64>;
@@ -27,7 +27,11 @@ pub fn gram(b: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
         copy = b.iter().copied().collect();
         (&copy[..], CBLAS_TRANSPOSE::CblasTrans, n)
     };
-    let size = |x: usize| i32::try_from(x).map_err(Error::device);
+    let size = |x: usize| {
+        let remedy = "pass a smaller matrix";
+        i32::try_from(x)
+            .map_err(|_| Error::size("rows or columns for BLAS", i32::MAX as usize, x, remedy))
+    };
     let (rows, columns, step) = (size(m)?, size(n)?, size(step)?);
     let mut gram = Array2::<f64>::zeros((n, n));
     single_threaded_blas();

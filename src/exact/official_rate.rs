@@ -104,8 +104,9 @@ pub fn projection_rate<T: Copy + Into<f64>>(
     let per_head = by_head
         .into_iter()
         .map(|tokens| {
-            let tokens = Array2::from_shape_vec((projection.nrows(), p), tokens);
-            let tokens = tokens.map_err(Error::device)?;
+            let shape = [projection.nrows(), p];
+            let tokens = Array2::from_shape_vec(shape, tokens);
+            let tokens = tokens.map_err(|e| Error::misfit("tokens of a head", shape, &e))?;
             let tokens = Prepared::of("tokens", tokens.reversed_axes())?;
             half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
         })

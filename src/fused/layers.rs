@@ -159,7 +159,7 @@ fn between(
     let d = weights.width();
     let block = rows::block(input.len() / d);
     let inputs = input.chunks(block * d);
-    let mut entries: Vec<Option<(&Weights<'_>, [&mut [f32]; 2])>> = match next {
+    let mut entries: Vec<Option<Entry<'_>>> = match next {
         None => inputs.clone().map(|_| None).collect(),
         Some((weights, next)) => {
             let x = blocks_mut(&mut next.attention.normalised, d, block);
@@ -207,7 +207,10 @@ fn between(
     });
 }
 
-fn enter(z: &[f32], entry: Option<(&Weights<'_>, [&mut [f32]; 2])>) {
+/// A layer whose `X` and `W` some rows enter.
+type Entry<'a> = (&'a Weights<'a>, [&'a mut [f32]; 2]);
+
+fn enter(z: &[f32], entry: Option<Entry<'_>>) {
     if let Some((weights, [x, w])) = entry {
         attention::enter(z, &weights.attention, x, w);
     }

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::measure::trend::{student_quantile, Summary};
+
 /// What sort of statement a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -56,8 +58,11 @@ pub struct Criterion {
     pub quantity: &'static str,
     /// Relation to the bound.
     pub relation: Relation,
-    /// The bound.
+    /// The bound; NaN where it depends on the number of values, until the claim is judged.
     pub bound: f64,
+    /// Probability whose quantile of Student's distribution is the bound, if it is one.
+    #[serde(skip)]
+    student: Option<f64>,
 }
 
 impl Criterion {
@@ -68,6 +73,7 @@ impl Criterion {
             quantity,
             relation: Relation::AtMost,
             bound,
+            student: None,
         }
     }
 
@@ -78,7 +84,27 @@ impl Criterion {
             quantity,
             relation: Relation::AtLeast,
             bound,
+            student: None,
         }
+    }
+
+    /// `quantity`, a mean over its standard error, is above 0 at the one-sided level of 5 %: at least
+    /// Student's quantile for the degrees of freedom of the measurement.
+    pub const fn above_zero(quantity: &'static str) -> Self {
+        Self {
+            student: Some(0.95),
+            ..Self::at_least(quantity, f64::NAN)
+        }
+    }
+
+    /// With the bound that goes with the degrees of freedom of a measurement, to three decimals as tables
+    /// print it; none if it needs them and has none.
+    fn resolved(mut self, found: &Measurement) -> Option<Self> {
+        if let Some(probability) = self.student {
+            let quantile = student_quantile(probability, found.freedom?);
+            self.bound = (1e3 * quantile).round() / 1e3;
+        }
+        Some(self)
     }
 
     /// The same condition as a control.
@@ -139,12 +165,27 @@ pub struct Measurement {
     pub quantity: &'static str,
     /// Its value.
     pub value: f64,
+    /// Degrees of freedom of its standard error, of a number counted in standard errors.
+    #[serde(skip)]
+    freedom: Option<usize>,
 }
 
 impl Measurement {
     /// The number called `quantity`.
     pub fn of(quantity: &'static str, value: f64) -> Self {
-        Self { quantity, value }
+        Self {
+            quantity,
+            value,
+            freedom: None,
+        }
+    }
+
+    /// The mean of `values` in standard errors of it.
+    pub fn in_standard_errors(quantity: &'static str, values: &Summary) -> Self {
+        Self {
+            freedom: values.count.checked_sub(1),
+            ..Self::of(quantity, values.mean / values.standard_error())
+        }
     }
 }
 
@@ -177,7 +218,8 @@ impl std::fmt::Display for Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     /// The claim.
-    pub claim: Claim,
+    #[serde(serialize_with = "with_bounds")]
+    pub claim: Judged,
     /// All numbers the criteria name, and any others worth keeping.
     pub measurements: Vec<Measurement>,
     /// The outcome.
@@ -188,13 +230,67 @@ pub struct Verdict {
 
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Claim { id, statement, .. } = self.claim;
+        let Claim { id, statement, .. } = self.claim.claim;
         write!(f, "{id} {statement}: {}", self.outcome)?;
         for part in self.reason.split("; ") {
             write!(f, "\n    {part}")?;
         }
         Ok(())
     }
+}
+
+/// A claim with the bounds that its criteria had in this run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The claim.
+    pub claim: Claim,
+    /// Its criteria, with the bounds that they were held to.
+    pub criteria: Vec<Criterion>,
+}
+
+impl std::ops::Deref for Judged {
+    type Target = Claim;
+
+    fn deref(&self) -> &Claim {
+        &self.claim
+    }
+}
+
+/// As the claim itself, with those criteria.
+fn with_bounds<S: serde::Serializer>(
+    judged: &Judged,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let Claim {
+        id,
+        paper,
+        location,
+        statement,
+        kind,
+        scale,
+        ..
+    } = judged.claim;
+    #[derive(Serialize)]
+    struct Written<'a> {
+        id: &'a str,
+        paper: &'a str,
+        location: &'a str,
+        statement: &'a str,
+        criteria: &'a [Criterion],
+        kind: Kind,
+        scale: Scale,
+    }
+    let criteria = &judged.criteria;
+    let written = Written {
+        id,
+        paper,
+        location,
+        statement,
+        criteria,
+        kind,
+        scale,
+    };
+    written.serialize(serializer)
 }
 
 /// Four decimals, or two digits where those would all be zero.
@@ -213,14 +309,18 @@ impl Claim {
         let mut total = [0usize; 2];
         let mut missing = Vec::new();
         let mut parts = Vec::new();
+        let mut criteria = Vec::new();
         for criterion in self.criteria {
             let found = measurements
                 .iter()
-                .find(|m| m.quantity == criterion.quantity);
-            let Some(found) = found else {
+                .find(|m| m.quantity == criterion.quantity)
+                .and_then(|found| Some((found, criterion.resolved(found)?)));
+            let Some((found, criterion)) = found else {
                 missing.push(criterion.quantity);
+                criteria.push(*criterion);
                 continue;
             };
+            criteria.push(criterion);
             let index = usize::from(criterion.role == Role::Control);
             let holds = criterion.holds(found.value);
             total[index] += 1;
@@ -243,7 +343,10 @@ impl Claim {
             Outcome::Partly
         };
         Verdict {
-            claim: self,
+            claim: Judged {
+                claim: self,
+                criteria,
+            },
             measurements,
             outcome,
             reason: parts.join("; "),
@@ -268,6 +371,33 @@ mod tests {
         kind: Kind::Empirical,
         scale: Scale::Small,
     };
+
+    #[test]
+    fn a_bound_in_standard_errors_follows_the_number_of_values() {
+        const ABOVE: Claim = Claim {
+            criteria: &[Criterion::above_zero("gain")],
+            ..CLAIM
+        };
+        // Means of 2.5 standard errors: enough of ten values, too little of three.
+        let of = |count: usize| Summary {
+            mean: 2.5,
+            deviation: (count as f64).sqrt(),
+            count,
+        };
+        for (count, bound, outcome) in [
+            (3, 2.92, Outcome::NotReproduced),
+            (5, 2.132, Outcome::Reproduced),
+            (10, 1.833, Outcome::Reproduced),
+        ] {
+            let verdict = ABOVE.judge(vec![Measurement::in_standard_errors("gain", &of(count))]);
+            assert_eq!(verdict.outcome, outcome, "{count}");
+            let written = serde_json::to_value(&verdict).unwrap();
+            assert_eq!(written["claim"]["criteria"][0]["bound"], bound);
+            assert!(verdict.reason.contains(&format!("gain >= {bound}: ")));
+        }
+        let without = ABOVE.judge(vec![Measurement::of("gain", 9.0)]);
+        assert_eq!(without.outcome, Outcome::NotTestable);
+    }
 
     fn judge(a: f64, b: f64, control: f64) -> Outcome {
         let measured = [("a", a), ("b", b), ("control", control)];

@@ -9,8 +9,8 @@ use dfdx::prelude::Cpu;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::console;
 use super::run::Run;
+use super::{console, record};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ impl Networks {
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
     pub fn of(run: &Run, settings: &impl Serialize, steps: usize) -> Result<Self> {
-        let identity = serde_json::json!([settings, run.seed, run.commit()]).to_string();
+        let identity = serde_json::json!([settings, run.seed, record::commit()]).to_string();
         let key = &artefact::sha256(identity.as_bytes())[..12];
         let folder = run.path(&format!("networks-{key}"));
         artefact::check_writable(&folder)?;
@@ -109,7 +109,7 @@ impl Networks {
                 bar: &self.bar,
                 start,
                 name,
-                stop: console::ctrl_c(),
+                stop: console::asked_to_stop(),
                 keep: |epoch: &Epoch, network: &Classifier<f32, Cpu>| {
                     if stages.contains(&epoch.epoch) {
                         let path = file(&format!("-{}", epoch.epoch));
@@ -182,7 +182,7 @@ fn read(path: &Path) -> Result<(Classifier<f32, Cpu>, Vec<Epoch>)> {
     Ok((network, epochs))
 }
 
-/// Moves the bar, keeps networks, heeds Ctrl-C.
+/// Moves the bar, keeps networks, heeds a wish to stop.
 struct Keeper<'a, K> {
     bar: &'a ProgressBar,
     start: u64,

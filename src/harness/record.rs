@@ -2,8 +2,7 @@
 //! under `provenance.time` alone.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -131,17 +130,16 @@ impl Line<'_> {
     }
 }
 
-/// Gathers the provenance of a run that began at `start`, from the source of `commit`.
+/// Gathers the provenance of a run that began at `start`.
 pub fn provenance(
     start: Instant,
-    commit: Option<String>,
     seed: u64,
     data: &[&Images],
     checkpoint_sha256: Option<String>,
 ) -> Provenance {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Provenance {
-        commit: commit.unwrap_or_else(|| "unknown".into()),
+        commit: commit().unwrap_or("unknown").to_owned(),
         command: command(),
         seed,
         data: data
@@ -169,38 +167,22 @@ pub fn command() -> Vec<String> {
     words
 }
 
-/// The commit of the source tree.
-pub fn commit() -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(root())
-            .args(arguments)
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        output.status.success().then(|| text.trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    // Reports are what runs write: they do not change what was run.
-    let changes = git(&[
-        "status",
-        "--porcelain",
-        "--",
-        "src",
-        "experiments",
-        "Cargo.toml",
-    ])?;
-    Some(if changes.is_empty() {
-        commit
-    } else {
-        format!("{commit}+changes")
-    })
+/// The commit of the source that this program was built from, with `+changes` if it was not the whole
+/// truth; none where it was built without git.
+pub fn commit() -> Option<&'static str> {
+    option_env!("WHITEBOX_COMMIT")
 }
 
-/// Folder of the source tree: the reports and the shipped checkpoints lie in it.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+/// The folder that `reports` lies in: `chosen`, else the source tree around the working directory, else the
+/// working directory itself.
+pub fn root(chosen: Option<&Path>) -> PathBuf {
+    if let Some(chosen) = chosen {
+        return chosen.to_owned();
+    }
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    let is_source = |folder: &&Path| folder.join("experiments/recipes").is_dir();
+    let source = here.ancestors().find(is_source).map(Path::to_owned);
+    source.unwrap_or(here)
 }
 
 fn machine() -> String {

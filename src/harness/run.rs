@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::claim::Verdict;
 use super::console::{self, ExperimentArguments};
-use super::record::{commit, provenance, Line, Record, SCHEMA};
+use super::record::{provenance, Line, Record, SCHEMA};
 use crate::artefact;
 use crate::data::{DataName, Images};
 use crate::error::{Error, Result};
@@ -23,15 +23,15 @@ pub struct Run {
     pub threads: usize,
     /// A trial: the whole path on little data.
     pub quick: bool,
+    /// The folder that `reports` lies in.
+    pub root: PathBuf,
     name: &'static str,
     folder: PathBuf,
     /// Names that were asked for, to be written to.
     files: Mutex<BTreeSet<String>>,
     /// Held until the run ends, however it ends.
-    _lock: std::fs::File,
+    _lock: artefact::Lock,
     start: Instant,
-    /// Of the source as the run began: it may change while a long run is under way.
-    commit: Option<String>,
 }
 
 /// What a run read, for its provenance; nothing for an experiment that draws its own data.
@@ -60,16 +60,17 @@ impl Run {
         };
         artefact::check_writable(&folder)?;
         let lock = artefact::lock(&folder)?;
+        console::warn(lock.warning());
         Ok(Self {
             seed: arguments.seed,
             threads: arguments.threads(),
             quick: arguments.quick,
+            root: arguments.root(),
             name,
             folder,
             files: Mutex::default(),
             _lock: lock,
             start,
-            commit: commit(),
         })
     }
 
@@ -94,11 +95,6 @@ impl Run {
         hashes.collect()
     }
 
-    /// State of the source as the run began.
-    pub fn commit(&self) -> Option<&str> {
-        self.commit.as_deref()
-    }
-
     /// Writes `result.json`, adds a line to `runs.jsonl` unless this is a trial, prints the verdicts, and says
     /// what was written.
     ///
@@ -119,7 +115,6 @@ impl Run {
             files: self.written()?,
             provenance: provenance(
                 self.start,
-                self.commit,
                 self.seed,
                 &sources.images,
                 sources.checkpoint_sha256.clone(),

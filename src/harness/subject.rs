@@ -7,7 +7,7 @@ use std::time::Duration;
 use dfdx::prelude::Cpu;
 
 use super::device::{DeviceArguments, DeviceName};
-use super::record::root;
+use super::run::Run;
 use super::training::Training;
 use crate::data::{DataArguments, DataName, Images, Split};
 use crate::error::{Error, Result};
@@ -60,9 +60,9 @@ impl Subject {
         arguments: &SubjectArguments,
         data: &DataArguments,
         count: usize,
-        seed: u64,
-        threads: usize,
+        run: &Run,
     ) -> Result<Self> {
+        let (seed, threads) = (run.seed, run.threads);
         let limit = (!arguments.train).then_some(count);
         let training_images = if data.has_training_images() {
             Some(data.read(Split::Train, limit, seed)?)
@@ -79,7 +79,7 @@ impl Subject {
         let (trained, checkpoint_sha256, config) = match &arguments.preset {
             Some(preset) => (None, None, sizes(preset)?),
             None => {
-                let path = arguments.path(data.data);
+                let path = arguments.path(data.data, &run.root);
                 if arguments.train {
                     let images = training_images.as_ref().ok_or_else(no_training_images)?;
                     let training = Training {
@@ -89,8 +89,10 @@ impl Subject {
                         seed,
                         threads,
                         out: &path,
+                        config_file: None,
                         save_every: Duration::from_secs(300),
                         resume: false,
+                        replace: true,
                         device: arguments.device.device,
                         tensorboard: None,
                     };
@@ -130,10 +132,10 @@ impl Subject {
 }
 
 impl SubjectArguments {
-    fn path(&self, data: DataName) -> PathBuf {
+    fn path(&self, data: DataName, root: &Path) -> PathBuf {
         self.checkpoint.clone().unwrap_or_else(|| {
             let name = format!("crate-demo-{}.safetensors", data.word());
-            root().join("reports/checkpoints").join(name)
+            root.join("reports/checkpoints").join(name)
         })
     }
 }

@@ -16,7 +16,9 @@ use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{checkpoint, Backbone, Classifier};
+use crate::model::checkpoint::{self, Checkpoint};
+use crate::model::{hub, Backbone, Classifier};
+use crate::train::state::differences;
 use crate::train::{self, Epoch, Observer, Recipe, Run};
 
 /// What to train and where to leave it.
@@ -35,17 +37,21 @@ pub struct Training<'a> {
     /// The checkpoint to write. Beside it lie the state of an unfinished run, as `FILE.state`, and the
     /// course of the training, as `FILE.csv`.
     pub out: &'a Path,
+    /// The network's `config.json` to write too, if there is to be one.
+    pub config_file: Option<&'a Path>,
     /// How long to train between two writings of the state within an epoch.
     pub save_every: Duration,
     /// Whether there has to be the state of an unfinished run.
     pub resume: bool,
+    /// Whether a finished training in `out` gives way to a new one.
+    pub replace: bool,
     /// What it runs on.
     pub device: DeviceName,
     /// Folder for event files.
     pub tensorboard: Option<&'a Path>,
 }
 
-/// Shows how a run goes, writes it down, heeds Ctrl-C.
+/// Shows how a run goes, writes it down, heeds a wish to stop.
 struct Course<'a> {
     recipe: &'a Recipe,
     per_epoch: usize,
@@ -143,7 +149,8 @@ impl Training<'_> {
     pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
-        let mut network = self.network;
+        let lock = artefact::lock_file(self.out)?;
+        console::warn(lock.warning());
         let state_file = beside(self.out, "state");
         if self.resume && !state_file.exists() {
             return Err(Error::argument(
@@ -153,14 +160,16 @@ impl Training<'_> {
                 "start the run without it",
             ));
         }
+        if !self.replace && !state_file.exists() && self.out.exists() {
+            return self.finished(images, held_out);
+        }
+        let mut network = self.network;
         let run = Run {
             seed: self.seed,
             threads: self.threads,
             state_file: Some(&state_file),
             save_every: self.save_every,
         };
-        // The source may change while hours pass: this run is of the source at its start.
-        let commit = commit();
         let recipe = &self.recipe;
         let table = beside(self.out, "csv");
         let mut course = Course {
@@ -169,7 +178,7 @@ impl Training<'_> {
             table: &table,
             events: self.tensorboard.map(EventFile::create).transpose()?,
             bar: console::progress(1, "training"),
-            stop: console::ctrl_c(),
+            stop: console::asked_to_stop(),
             failure: None,
         };
         let epochs = self.device.run(Work {
@@ -187,22 +196,72 @@ impl Training<'_> {
         let epochs = epochs?;
         // Also where the run was interrupted between its last epoch and its end.
         course.table(&epochs)?;
-        // The bytes are those of an uninterrupted run.
-        let mut command = command();
-        command.retain(|word| word != "--resume");
         let record = serde_json::json!({
-            "command": command,
-            "commit": commit,
+            "command": identifying(command()),
+            "commit": commit(),
             "seed": self.seed,
             "start": self.start,
             "recipe": recipe,
             "images": DataRecord::from(images),
             "held_out": DataRecord::from(held_out),
+            "class_names": images.class_names,
             "epochs": epochs,
         });
         checkpoint::write(self.out, &network, &record)?;
+        if let Some(path) = self.config_file {
+            hub::write_config(path, network.config())?;
+        }
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
+        Ok(epochs)
+    }
+}
+
+impl Training<'_> {
+    /// The record of the training that the file in `out` came from, if it is this very training.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if it is anything else: it is not written over unasked.
+    fn finished(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
+        let taken = |got: String| {
+            Error::argument(
+                "`out`",
+                "a new file, or the end of this very training",
+                format!("{}, {got}", self.out.display()),
+                "choose another `out`, or train it further with `whitebox finetune`, or add `replace` to \
+                 give it up",
+            )
+        };
+        let found = Checkpoint::read(self.out).map_err(|_| taken("another file".into()))?;
+        let training = found.training.unwrap_or_default();
+        let sha256 = |data: &serde_json::Value| data["sha256"].clone();
+        let theirs = serde_json::json!({
+            "config": found.config,
+            "seed": training["seed"],
+            "recipe": training["recipe"],
+            "start": sha256(&training["start"]),
+            "images": sha256(&training["images"]),
+            "held_out": sha256(&training["held_out"]),
+        });
+        let own = serde_json::json!({
+            "config": self.network.config(),
+            "seed": self.seed,
+            "recipe": self.recipe,
+            "start": self.start.as_ref().map(sha256),
+            "images": images.sha256,
+            "held_out": held_out.sha256,
+        });
+        let differing = differences(&theirs, &own);
+        if !differing.is_empty() {
+            let differing = differing.join(", ");
+            return Err(taken(format!("the end of another training: {differing}")));
+        }
+        let epochs: Vec<Epoch> = serde_json::from_value(training["epochs"].clone())
+            .map_err(|_| taken("a training without its record".into()))?;
+        eprintln!(
+            "{} is this very training, finished: nothing to do",
+            self.out.display()
+        );
         Ok(epochs)
     }
 }
@@ -235,10 +294,43 @@ impl OnDevice for Work<'_, '_> {
     }
 }
 
+/// A command line without the words that do not change what is trained: equal trainings give equal bytes.
+fn identifying(command: Vec<String>) -> Vec<String> {
+    const WITH_VALUE: [&str; 4] = ["--out", "--threads", "--save-every", "--tensorboard"];
+    let mut words = command.into_iter();
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        let flag = word.split_once('=').map_or(word.as_str(), |(flag, _)| flag);
+        if WITH_VALUE.contains(&flag) {
+            if flag == word {
+                words.next();
+            }
+        } else if word != "--resume" && word != "--replace" {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
 /// `FILE.ending`.
 fn beside(out: &Path, ending: &str) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_kept_without_what_does_not_change_the_result() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let command =
+            "whitebox train --out a.safetensors --seed 3 --threads=2 --resume --save-every 0 \
+                       --set threads=1";
+        let kept = identifying(words(command));
+        assert_eq!(kept, words("whitebox train --seed 3 --set threads=1"));
+    }
 }

@@ -293,7 +293,8 @@ pub fn tokens_at<D: Backbone<f32>>(
         .map(|layer| {
             let by_image = tokens_by_image(&recorder, site, layer);
             let views: Vec<ArrayView2<'_, f64>> = by_image.iter().map(|z| z.t()).collect();
-            concatenate(Axis(1), &views).map_err(Error::device)
+            concatenate(Axis(1), &views)
+                .map_err(|e| Error::misfit("tokens of a layer", views.len(), &e))
         })
         .collect()
 }
@@ -418,7 +419,7 @@ impl LayerOperators {
     pub fn sparsifier(&self) -> Result<&Sparsifier> {
         self.sparsifier.as_ref().ok_or_else(|| {
             Error::argument(
-                "--checkpoint",
+                "`checkpoint`",
                 "a network with ISTA blocks, which have a dictionary",
                 "one with perceptrons",
                 "choose a CRATE",

@@ -6,6 +6,7 @@ use ndarray_linalg::{FactorizeHInto, SolveH};
 
 use crate::data::Images;
 use crate::error::{Error, Result};
+use crate::train::score::rank;
 
 /// Weight of the ridge over the mean square of a pixel: enough to make the solution unique, too little
 /// to be felt.
@@ -52,8 +53,7 @@ pub fn accuracy(images: &Images, held_out: &Images) -> Result<f64> {
     let mut correct = 0;
     each_piece(held_out, |x, labels| {
         for (scores, &label) in x.dot(&solution).rows().into_iter().zip(labels) {
-            let above = scores.iter().filter(|&&s| s > scores[label]).count();
-            correct += usize::from(above == 0);
+            correct += usize::from(rank(&scores.to_vec(), label) == 0);
         }
     })?;
     Ok(correct as f64 / held_out.len() as f64)

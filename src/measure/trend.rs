@@ -1,6 +1,7 @@
 //! Mean, deviation, rank correlations.
 
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// Mean and spread over images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,11 +36,22 @@ impl Summary {
         self.deviation / (self.count as f64).sqrt()
     }
 
+    /// Half of the interval that holds the mean with probability 0.95, by Student's distribution; NaN for
+    /// fewer than two values.
+    pub fn interval(&self) -> f64 {
+        student_quantile(0.975, self.count.saturating_sub(1)) * self.standard_error()
+    }
+
     /// Standard deviation with `n` under the fraction, as the official sparsity measurement has it.
     pub fn population_deviation(&self) -> f64 {
         let count = self.count as f64;
         self.deviation * ((count - 1.0) / count).max(0.0).sqrt()
     }
+}
+
+/// The `probability` quantile of Student's distribution with `freedom` degrees of freedom; NaN for none.
+pub fn student_quantile(probability: f64, freedom: usize) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(probability))
 }
 
 /// The share of `items` for which `holds`; NaN for none.
@@ -169,6 +181,31 @@ pub fn partial_kendall(both: f64, first_third: f64, second_third: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_the_printed_tables_at_any_number_of_degrees() {
+        // Abramowitz and Stegun, table 26.10.
+        for (probability, freedom, printed) in [
+            (0.975, 1, 12.706),
+            (0.975, 2, 4.303),
+            (0.975, 12, 2.179),
+            (0.975, 13, 2.160),
+            (0.975, 30, 2.042),
+            (0.975, 120, 1.980),
+            (0.95, 2, 2.920),
+            (0.95, 4, 2.132),
+            (0.95, 9, 1.833),
+        ] {
+            let found = student_quantile(probability, freedom);
+            assert!((found - printed).abs() < 6e-4, "{freedom}: {found}");
+        }
+        assert!(student_quantile(0.975, 0).is_nan());
+        let fourteen: Vec<f64> = (0..14).map(f64::from).collect();
+        let summary = Summary::of(&fourteen);
+        let half = summary.interval() / summary.standard_error();
+        assert!((half - 2.1604).abs() < 1e-4, "{half}");
+        assert!(Summary::of(&[1.0]).interval().is_nan());
+    }
 
     #[test]
     fn rank_correlation_sees_order_only() {

@@ -62,13 +62,15 @@ pub trait Backbone<E: Real>: Device<E> {
     /// for them: a term of the objective whose derivative by `z` is known in closed form.
     ///
     /// # Errors
-    /// [`Error::Device`], where the device cannot.
+    /// [`Error::Unsupported`], where the device cannot.
     fn add_derivative<T: Tape<E, Self>>(
         _z: Tokens<E, Self, T>,
         _derivative: Vec<E>,
     ) -> crate::Result<Tokens<E, Self, T>> {
-        Err(Error::device(
-            "this device has no penalties: train on the CPU",
+        Err(Error::unsupported(
+            "a penalty on the tokens",
+            "on this device",
+            "train on the CPU (`device`), or without penalty",
         ))
     }
 
@@ -103,7 +105,7 @@ pub trait Backbone<E: Real>: Device<E> {
     /// Runs `work`, whose kernels share themselves out over `threads` threads where they are the CPU's.
     ///
     /// # Errors
-    /// [`Error::Device`] if no thread can start.
+    /// [`Error::Thread`] if no thread can start.
     fn within<T: Send>(
         _threads: usize,
         network: &mut Classifier<E, Self>,

@@ -10,10 +10,11 @@ use crate::exact::coding_rate::bases_from_projection;
 /// A weight (out, in) in doubles.
 ///
 /// # Errors
-/// [`Error::Device`] if its memory cannot be read as one matrix.
+/// [`Error::Shape`] if its memory cannot be read as one matrix.
 pub fn widened<D: Device<f32>>(weight: &Matrix<f32, D>) -> Result<Array2<f64>> {
     let values = weight.as_vec().into_iter().map(f64::from).collect();
-    Array2::from_shape_vec(*weight.shape(), values).map_err(Error::device)
+    Array2::from_shape_vec(*weight.shape(), values)
+        .map_err(|e| Error::misfit("a weight", weight.shape(), &e))
 }
 
 impl<D: Device<f32>> Attention<f32, D> {

@@ -1,5 +1,5 @@
-//! Checkpoints: safetensors files whose keys are those of the official state dict, and the official
-//! code's own files.
+//! Checkpoints: safetensors files whose keys are those of the official state dict, the official code's own
+//! files, and folders in the layout of the Hugging Face Hub.
 //!
 //! What is written here loads into the official model with two lines of Python:
 //!
@@ -9,29 +9,38 @@
 //! ```
 //!
 //! Files written here also carry the configuration and a record of how the network was trained,
-//! as JSON under the one metadata key `whitebox`. Files without it are read too: sizes follow from
+//! as JSON under the metadata key `whitebox`. Files without it are read too: sizes follow from
 //! the tensors' shapes.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dfdx::prelude::*;
 use safetensors::tensor::{Dtype as FileType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::backbone::Backbone;
-use super::config::{Architecture, Config, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
+use super::config::Config;
+use super::container::{container, Container};
+use super::entry::{one_line, Entry, Unreadable};
+use super::hub::{self, Beside, Index};
 use super::parameters::{Parameter, Visitor};
-use super::{pytorch, Classifier};
+use super::{layout, names, pytorch, Classifier};
 use crate::artefact;
 use crate::error::{Error, Result};
 
-/// One key only: safetensors keeps metadata in a hash map, so the order of several keys, and with
-/// it the file's bytes, would change from run to run.
 const METADATA_KEY: &str = "whitebox";
 
-/// The tensor that tells a ViT's file.
-const VIT_PATCHES: &str = "patch_embed.proj.weight";
+/// What other libraries ask of the metadata: that the layout of the tensors is PyTorch's.
+const FORMAT: &str = r#""format":"pt","#;
+
+/// Types of numbers that networks are read from.
+pub(super) const READ: &str = "F32, F16, BF16 or F64";
+
+const SAVED: &str = "a checkpoint: a safetensors file, or a state dict that torch.save wrote";
+
+/// Numbers more than the file's that a configuration may ask for before its names are looked at.
+const SPARE: usize = 1 << 20;
 
 /// What the metadata key holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,221 +49,148 @@ struct Metadata {
     training: serde_json::Value,
 }
 
-/// A tensor as the file has it, converted to f32.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) shape: Vec<usize>,
-    pub(super) values: Vec<f32>,
-}
-
 /// The contents of a checkpoint file.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    path: std::path::PathBuf,
-    tensors: HashMap<String, Entry>,
-    /// The configuration the file carries, if this program wrote it.
+    pub(super) path: PathBuf,
+    /// The tensors that the prefix of the network's names is before, without it.
+    pub(super) tensors: HashMap<String, Entry>,
+    /// The other tensors of the state dict.
+    pub(super) beside: HashMap<String, Entry>,
+    /// The configuration the file carries, or the `config.json` beside it, if this program wrote it.
     pub config: Option<Config>,
+    /// Whether that is the `config.json`.
+    config_beside: bool,
+    /// Heads, if a `config.json` beside the file names them.
+    pub heads: Option<usize>,
     /// The record of its training, if the file carries one.
     pub training: Option<serde_json::Value>,
-    /// SHA-256 of the file, hexadecimal.
+    /// SHA-256 of the file, hexadecimal; of several, of all in the order of the index.
     pub sha256: String,
+    /// Whether tensors that are no parameter are left out instead of refused.
+    pub allow_extra: bool,
+    /// Other entries that hold a network.
+    pub others: Vec<String>,
+    /// What was found that is not as it would be in the plainest file, for people to read.
+    pub notes: Vec<String>,
+}
+
+/// What one file holds.
+struct Contents {
+    tensors: HashMap<String, Entry>,
+    found_key: bool,
+    others: Vec<String>,
+    own: Option<Metadata>,
+    notes: Vec<String>,
+}
+
+/// What a name begins with, up to its first dot.
+fn first_word(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(first, _)| first)
+}
+
+fn problem(path: &Path, wanted: impl Into<String>, found: Unreadable) -> Error {
+    Error::file(path, wanted, one_line(&found.got), found.remedy)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path)
+        .map_err(|e| Error::io("read", path, e, "name a checkpoint with `checkpoint`"))
 }
 
 impl Checkpoint {
-    /// Reads f32, f16, bf16 or f64 tensors from a safetensors file, or from one that `torch.save`
-    /// wrote (`.pth`, `.pth.tar`).
+    /// Reads f32, f16, bf16 or f64 tensors from a safetensors file, from one that `torch.save` wrote
+    /// (`.pth`, `.pth.tar`), or from a folder that holds one.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::File`] if the file is truncated, is of neither kind, holds a tensor
-    /// of another type, or a pickle that calls for anything but tensors.
+    /// [`Error::Io`], or [`Error::File`] if the file is truncated or is no checkpoint, saying what it is.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)
-            .map_err(|e| Error::io("read", path, e, "name a checkpoint with --checkpoint"))?;
-        let malformed = |got: String| {
-            Error::file(
-                path,
-                "a complete safetensors file",
-                got,
-                "copy it again, or convert the checkpoint to safetensors",
-            )
+        Self::read_entry(path, None)
+    }
+
+    /// The same of the entry `key`, where a file holds several networks: one of its dictionaries, or what
+    /// the names of one network begin with.
+    ///
+    /// # Errors
+    /// As there; [`Error::File`] naming the entries there are if `key` is none of them.
+    pub fn read_entry(path: &Path, key: Option<&str>) -> Result<Self> {
+        let (file, beside) = match path.is_dir() {
+            true => hub::find(path)?,
+            false => (path.to_owned(), Beside::default()),
         };
-        if pytorch::is_pytorch(&bytes) {
-            let tensors = pytorch::read(&bytes).map_err(|got| {
-                Error::file(
-                    path,
-                    "a checkpoint that torch.save wrote, with a state dict of tensors",
-                    got,
-                    "copy it again, or save the state dict alone",
-                )
-            })?;
-            return Ok(Self {
-                path: path.to_owned(),
-                tensors,
-                config: None,
-                training: None,
-                sha256: artefact::sha256(&bytes),
-            });
-        }
-        let file = SafeTensors::deserialize(&bytes)
-            .map_err(|e| malformed(format!("{} bytes that are not one ({e})", bytes.len())))?;
-        let metadata = SafeTensors::read_metadata(&bytes)
-            .ok()
-            .and_then(|(_, header)| header.metadata().clone())
-            .unwrap_or_default();
-        let own: Option<Metadata> = match metadata.get(METADATA_KEY) {
-            Some(text) => Some(
-                serde_json::from_str(text)
-                    .map_err(|e| malformed(format!("a damaged configuration ({e})")))?,
+        let bytes = read_file(&file)?;
+        let kind = container(&bytes).map_err(|found| problem(&file, SAVED, found))?;
+        let (contents, sha256) = match kind {
+            Container::Index => shards(&file, &bytes)?,
+            _ => (
+                contents(&file, &bytes, kind, key)?,
+                artefact::sha256(&bytes),
             ),
-            None => None,
         };
-        let mut tensors = HashMap::new();
-        for (name, view) in file.tensors() {
-            let values = to_f32(view.dtype(), view.data()).ok_or_else(|| {
-                Error::file(
-                    path,
-                    format!("tensor {name} of type F32, F16, BF16 or F64"),
-                    format!("{:?}", view.dtype()),
-                    "convert it to F32",
-                )
-            })?;
-            let entry = Entry {
-                shape: view.shape().to_vec(),
-                values,
-            };
-            tensors.insert(name, entry);
+        Self::assemble(file, contents, sha256, beside, key)
+    }
+
+    fn assemble(
+        path: PathBuf,
+        contents: Contents,
+        sha256: String,
+        beside: Beside,
+        key: Option<&str>,
+    ) -> Result<Self> {
+        let Contents {
+            tensors,
+            found_key,
+            others,
+            own,
+            mut notes,
+        } = contents;
+        let key = key.filter(|_| !found_key);
+        let prefix = layout::choose_prefix(tensors.keys().map(String::as_str), key)
+            .map_err(|found| problem(&path, "one network", found))?;
+        if !prefix.is_empty() {
+            notes.push(format!("names are without their prefix {prefix}"));
+        }
+        // A key that stands in the names is an entry: what is outside it is not looked at.
+        let in_entry = |name: &str| {
+            let rest = key.and_then(|key| name.strip_prefix(key));
+            key.is_none() || rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let (inside, outside): (HashMap<_, _>, HashMap<_, _>) = tensors
+            .into_iter()
+            .filter(|(name, _)| in_entry(name))
+            .partition(|(name, _)| name.starts_with(&prefix));
+        let inside = inside
+            .into_iter()
+            .map(|(name, entry)| (name[prefix.len()..].to_owned(), entry));
+        let config = own.as_ref().map(|own| own.config);
+        if let (Some(own), Some(other)) = (config, beside.config) {
+            if own != other {
+                return Err(Error::file(
+                    path.with_file_name("config.json"),
+                    format!("the configuration of {}", path.display()),
+                    "another one",
+                    "delete it, or copy the two files together again",
+                ));
+            }
         }
         Ok(Self {
-            path: path.to_owned(),
-            tensors,
-            config: own.as_ref().map(|m| m.config),
-            training: own.map(|m| m.training),
-            sha256: artefact::sha256(&bytes),
+            path,
+            tensors: inside.collect(),
+            beside: outside,
+            config: config.or(beside.config),
+            config_beside: config.is_none() && beside.config.is_some(),
+            heads: beside.heads,
+            training: own.map(|own| own.training),
+            sha256,
+            allow_extra: false,
+            others: others.iter().map(|name| one_line(name)).collect(),
+            notes: notes.iter().map(|note| one_line(note)).collect(),
         })
     }
 
-    /// The configuration that the tensors' names and shapes imply; step size and lambda, which no
-    /// shape shows, come from the file's own configuration or are the official ones. A ViT's names are
-    /// timm's; they show channels and pooling, so that `pool` and `channels` are not asked.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] naming the tensor that is missing or does not fit.
-    pub fn infer(&self, heads: usize, pool: Pool, channels: usize) -> Result<Config> {
-        let config = if self.tensors.contains_key(VIT_PATCHES) {
-            self.infer_vit(heads)?
-        } else {
-            self.infer_crate(heads, pool, channels)?
-        };
-        config.check()?;
-        Ok(config)
-    }
-
-    fn infer_vit(&self, heads: usize) -> Result<Config> {
-        let [embedded, channels, p1, p2] = self.dimensions(VIT_PATCHES)?;
-        let [_, tokens, d] = self.dimensions("pos_embed")?;
-        let projection = "blocks.0.attn.qkv.weight";
-        let [rows, _] = self.dimensions(projection)?;
-        let [classes, _] = self.dimensions("head.weight")?;
-        if embedded != d {
-            return Err(self.misfit(VIT_PATCHES, format!("[{d}, channels, p, p]")));
-        }
-        let grid = self.grid("pos_embed", tokens, d)?;
-        Ok(Config {
-            architecture: Architecture::Vit,
-            image_size: [grid * p1, grid * p2],
-            patch_size: [p1, p2],
-            channels,
-            classes,
-            d,
-            depth: self.depth(|layer| format!("blocks.{layer}.norm1.weight")),
-            heads,
-            head_width: self.head_width(projection, rows, 3, heads)?,
-            pool: if self.tensors.contains_key("fc_norm.weight") {
-                Pool::Mean
-            } else {
-                Pool::Cls
-            },
-            step_size: OFFICIAL_STEP_SIZE,
-            lambda: OFFICIAL_LAMBDA,
-        })
-    }
-
-    fn infer_crate(&self, heads: usize, pool: Pool, channels: usize) -> Result<Config> {
-        let [_, tokens, d] = self.dimensions("pos_embedding")?;
-        let [embedded, patch_width] = self.dimensions("to_patch_embedding.2.weight")?;
-        let projection = "transformer.layers.0.0.fn.qkv.weight";
-        let [rows, _] = self.dimensions(projection)?;
-        let [classes, _] = self.dimensions("mlp_head.1.weight")?;
-        if embedded != d {
-            return Err(self.misfit("to_patch_embedding.2.weight", format!("[{d}, patch width]")));
-        }
-        let Some(patch) = (channels > 0 && patch_width % channels == 0)
-            .then(|| square_root(patch_width / channels))
-            .flatten()
-        else {
-            return Err(self.misfit(
-                "to_patch_embedding.2.weight",
-                format!("[{d}, {channels} x a square patch] for --channels {channels}"),
-            ));
-        };
-        // What a head reads of its projection shows how many projections there are.
-        let output = "transformer.layers.0.0.fn.to_out.0.weight";
-        let inner = match self.tensors.contains_key(output) {
-            true => self.dimensions::<2>(output)?[1],
-            false => rows,
-        };
-        let mhsa = rows == 3 * inner;
-        let mlp = self
-            .tensors
-            .contains_key("transformer.layers.0.1.fn.net.0.weight");
-        let architecture = match (mhsa, mlp) {
-            (false, false) => Architecture::Crate,
-            (true, false) => Architecture::CrateMhsa,
-            (false, true) => Architecture::CrateMlp,
-            (true, true) => {
-                return Err(self.misfit(projection, format!("[{inner}, {d}] beside a perceptron")))
-            }
-        };
-        let grid = self.grid("pos_embedding", tokens, d)?;
-        Ok(Config {
-            architecture,
-            image_size: [grid * patch; 2],
-            patch_size: [patch; 2],
-            channels,
-            classes,
-            d,
-            depth: self.depth(|layer| format!("transformer.layers.{layer}.1.norm.weight")),
-            heads,
-            head_width: self.head_width(projection, rows, if mhsa { 3 } else { 1 }, heads)?,
-            pool,
-            step_size: self.config.map_or(OFFICIAL_STEP_SIZE, |c| c.step_size),
-            lambda: self.config.map_or(OFFICIAL_LAMBDA, |c| c.lambda),
-        })
-    }
-
-    /// Patches along a side.
-    fn grid(&self, positions: &str, tokens: usize, d: usize) -> Result<usize> {
-        square_root(tokens.saturating_sub(1))
-            .ok_or_else(|| self.misfit(positions, format!("[1, 1 + a square, {d}]")))
-    }
-
-    /// Layers whose tensor `name` is there.
-    fn depth(&self, name: impl Fn(usize) -> String) -> usize {
-        (0..)
-            .take_while(|&layer| self.tensors.contains_key(&name(layer)))
-            .count()
-    }
-
-    fn head_width(&self, name: &str, rows: usize, parts: usize, heads: usize) -> Result<usize> {
-        if heads == 0 || !rows.is_multiple_of(parts * heads) {
-            return Err(Error::shape(
-                name,
-                format!("rows divisible by --heads {heads}"),
-                format!("{} rows", rows / parts),
-                "give the number of heads the checkpoint was trained with",
-            ));
-        }
-        Ok(rows / parts / heads)
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The configuration the file carries.
@@ -267,7 +203,8 @@ impl Checkpoint {
                 &self.path,
                 "a checkpoint that names its configuration",
                 "one without",
-                "give --heads (and --pool, --channels if they are not cls and 3)",
+                "take one that whitebox train wrote, or give `heads` where that is a flag (and `pool`, \
+                 `channels` if they are not cls and 3)",
             )
         })
     }
@@ -275,72 +212,270 @@ impl Checkpoint {
     /// The network of `config` with this file's parameters.
     ///
     /// # Errors
-    /// [`Error::File`] listing every tensor that is missing, unexpected or mis-shaped.
+    /// [`Error::File`] listing every tensor that is missing, unexpected or mis-shaped, or naming a number
+    /// that is not finite.
     pub fn network<D: Backbone<f32>>(
         &self,
         config: Config,
         device: &D,
     ) -> Result<Classifier<f32, D>> {
+        self.load(config, device, |_| false)
+    }
+
+    /// The same for a network that gets another head: where the file has none, it is left blank.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encoder<D: Backbone<f32>>(
+        &self,
+        config: Config,
+        device: &D,
+    ) -> Result<Classifier<f32, D>> {
+        self.load(config, device, names::is_head)
+    }
+
+    /// Tensors of the file that are no parameter of `network`, with their type if it is one of integers.
+    pub fn left_out<D: Backbone<f32>>(&self, network: &Classifier<f32, D>) -> Vec<String> {
+        let parameters = network.parameters();
+        let used: Vec<&str> = parameters
+            .iter()
+            .map(|p| p.parameter.name.as_str())
+            .collect();
+        let unused = self
+            .tensors
+            .iter()
+            .filter(|(name, _)| !used.contains(&name.as_str()));
+        let mut names: Vec<String> = unused
+            .chain(&self.beside)
+            .map(|(name, entry)| match entry.is_integer() {
+                true => format!("{name} ({})", entry.other.as_deref().unwrap_or_default()),
+                false => name.clone(),
+            })
+            .map(|name| one_line(&name))
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn load<D: Backbone<f32>>(
+        &self,
+        config: Config,
+        device: &D,
+        may_be_missing: fn(&str) -> bool,
+    ) -> Result<Classifier<f32, D>> {
+        config.check()?;
+        let held: usize = self.tensors.values().map(|entry| entry.values.len()).sum();
+        // A damaged configuration could ask for more memory than there is.
+        if config.parameters() > held.saturating_mul(2).saturating_add(SPARE) {
+            return Err(Error::file(
+                &self.path,
+                match self.config_beside {
+                    true => format!(
+                        "the {} numbers that config.json asks for",
+                        config.parameters()
+                    ),
+                    false => format!("the {} numbers of its configuration", config.parameters()),
+                },
+                format!("{held}"),
+                "check the flags that describe the network, or the file",
+            ));
+        }
         let mut network = Classifier::blank(config, device)?;
         let mut load = Load {
             file: self,
+            may_be_missing,
             used: Vec::new(),
             problems: Vec::new(),
+            unfit: None,
         };
         network.visit_parameters(&mut load)?;
         let (used, mut problems) = (load.used, load.problems);
-        let mut unexpected: Vec<_> = self.tensors.keys().filter(|n| !used.contains(n)).collect();
-        unexpected.sort();
-        problems.extend(unexpected.into_iter().map(|n| format!("{n} unexpected")));
-        if problems.is_empty() {
-            Ok(network)
-        } else {
-            Err(Error::file(
-                &self.path,
-                format!("the {} tensors of this classifier", used.len()),
-                problems.join(", "),
-                "check the flags that describe the network, or the file",
-            ))
+        // What is inside the network's own modules is a part that this program's network lacks: without it,
+        // results would be those of another network.
+        let modules: Vec<&str> = used.iter().map(|name| first_word(name)).collect();
+        let is_part = |name: &str| modules.contains(&first_word(name)) && !may_be_missing(name);
+        let inside = self.tensors.iter().filter(|(name, _)| !used.contains(name));
+        let unexpected = inside
+            .map(|(name, entry)| (name, entry, is_part(name)))
+            .chain(self.beside.iter().map(|(name, entry)| (name, entry, false)))
+            .filter(|(_, entry, part)| *part || !(self.allow_extra || entry.is_integer()));
+        let mut unexpected: Vec<(&str, bool)> = unexpected
+            .map(|(name, _, part)| (name.as_str(), part))
+            .collect();
+        unexpected.sort_unstable();
+        let only_extra = problems.is_empty() && unexpected.iter().all(|(_, part)| !part);
+        problems.extend(
+            unexpected
+                .iter()
+                .map(|(name, _)| format!("{name} unexpected")),
+        );
+        if !problems.is_empty() {
+            let wanted = match self.config_beside {
+                true => format!("the {} tensors that config.json describes", used.len()),
+                false => format!("the {} tensors of this classifier", used.len()),
+            };
+            let needs_head = used
+                .iter()
+                .any(|name| names::is_head(name) && !may_be_missing(name));
+            let known = match only_extra {
+                true => None,
+                false => self
+                    .instead()
+                    .or_else(|| self.headless().filter(|_| needs_head)),
+            };
+            let found = known.unwrap_or_else(|| Unreadable {
+                got: layout::list(&problems),
+                remedy: match only_extra {
+                    true => "leave the unexpected ones out with `allow_extra`".into(),
+                    false => "check the flags that describe the network, or the file".into(),
+                },
+            });
+            return Err(self.problem(wanted, found));
         }
-    }
-
-    fn dimensions<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
-        let Some(entry) = self.tensors.get(name) else {
+        if let Some((name, number)) = load.unfit {
             return Err(Error::file(
                 &self.path,
-                format!("a tensor named {name}"),
-                "none",
-                "give the checkpoint of a CRATE or ViT classifier",
+                format!("finite numbers in tensor {name}"),
+                number,
+                "take a checkpoint from before the training diverged",
             ));
-        };
-        entry
-            .shape
-            .as_slice()
-            .try_into()
-            .map_err(|_| self.misfit(name, format!("{R} axes")))
+        }
+        Ok(network)
     }
 
-    fn misfit(&self, name: &str, wanted: String) -> Error {
-        let shape = self.tensors.get(name).map(|e| e.shape.clone());
-        Error::shape(
-            format!("{}: tensor {name}", self.path.display()),
-            wanted,
-            format!("{:?}", shape.unwrap_or_default()),
-            "check the flags that describe the network",
-        )
+    pub(super) fn problem(&self, wanted: String, found: Unreadable) -> Error {
+        problem(&self.path, wanted, found)
     }
 }
 
-/// The side of a square of `n`.
-fn square_root(n: usize) -> Option<usize> {
-    let root = (n as f64).sqrt().round() as usize;
-    (root * root == n && root > 0).then_some(root)
+/// What the file `path` of one container holds.
+fn contents(path: &Path, bytes: &[u8], kind: Container, key: Option<&str>) -> Result<Contents> {
+    if kind == Container::Safetensors {
+        return safetensors_contents(path, bytes);
+    }
+    let read = pytorch::read(bytes, key).map_err(|found| problem(path, SAVED, found))?;
+    let mut notes = Vec::new();
+    if !read.found_key && (!layout::is_usual(&read.entry) || !read.others.is_empty()) {
+        notes.push(match read.entry.as_str() {
+            "" => "read the whole file".to_owned(),
+            entry => format!("read the entry {entry}"),
+        });
+    }
+    if !read.unread.is_empty() {
+        notes.push(format!("left unread: {}", layout::list(&read.unread)));
+    }
+    Ok(Contents {
+        tensors: read.tensors,
+        found_key: read.found_key,
+        others: read.others,
+        own: None,
+        notes,
+    })
+}
+
+fn safetensors_contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
+    let malformed = |got: String| {
+        Error::file(
+            path,
+            "a complete safetensors file",
+            one_line(&got),
+            "copy it again, or convert the checkpoint to safetensors",
+        )
+    };
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|e| malformed(format!("{} bytes that are not one ({e})", bytes.len())))?;
+    let metadata = SafeTensors::read_metadata(bytes)
+        .ok()
+        .and_then(|(_, header)| header.metadata().clone())
+        .unwrap_or_default();
+    let own: Option<Metadata> = match metadata.get(METADATA_KEY) {
+        Some(text) => Some(
+            serde_json::from_str(text)
+                .map_err(|e| malformed(format!("a damaged configuration ({e})")))?,
+        ),
+        None => None,
+    };
+    if let Some(Err(e)) = own.as_ref().map(|own| own.config.check()) {
+        return Err(malformed(format!("an impossible configuration ({e})")));
+    }
+    let entry = |view: &TensorView<'_>| match Entry::is_read(view.dtype()) {
+        true => Entry::of(view.dtype(), view.data(), view.shape().to_vec()),
+        false => Entry::other(format!("{:?}", view.dtype()), view.shape().to_vec()),
+    };
+    let tensors = file.tensors().into_iter();
+    Ok(Contents {
+        tensors: tensors.map(|(name, view)| (name, entry(&view))).collect(),
+        found_key: false,
+        others: Vec::new(),
+        own,
+        notes: Vec::new(),
+    })
+}
+
+/// What the files of an index hold together, and their hash.
+fn shards(path: &Path, bytes: &[u8]) -> Result<(Contents, String)> {
+    let index = Index::read(path, bytes)?;
+    let mut whole = Contents {
+        tensors: HashMap::new(),
+        found_key: false,
+        others: Vec::new(),
+        own: None,
+        notes: Vec::new(),
+    };
+    let mut hashes = vec![artefact::sha256(bytes)];
+    for name in index.names() {
+        let shard = path.with_file_name(name);
+        let bytes = std::fs::read(&shard).map_err(|e| {
+            let remedy = format!("copy it beside {}, which names it", path.display());
+            Error::io("read", &shard, e, remedy)
+        })?;
+        let kind = container(&bytes).map_err(|found| problem(&shard, SAVED, found))?;
+        if kind == Container::Index {
+            return Err(Error::file(
+                &shard,
+                SAVED,
+                "another index",
+                "name files with tensors in the index",
+            ));
+        }
+        let part = contents(&shard, &bytes, kind, None)?;
+        for (tensor, entry) in part.tensors {
+            let place = index.files.get(&tensor);
+            if place.is_some_and(|place| place != name) || whole.tensors.contains_key(&tensor) {
+                return Err(Error::file(
+                    &shard,
+                    format!("the tensors that {} says are in it", path.display()),
+                    one_line(&format!("{tensor}, which is in another file")),
+                    "copy the files of one checkpoint together",
+                ));
+            }
+            whole.tensors.insert(tensor, entry);
+        }
+        hashes.push(artefact::sha256(&bytes));
+    }
+    let mut missing = index
+        .files
+        .keys()
+        .filter(|name| !whole.tensors.contains_key(*name));
+    if let Some(name) = missing.next() {
+        return Err(Error::file(
+            path.with_file_name(&index.files[name]),
+            format!("a tensor that {} says is in it", path.display()),
+            one_line(&format!("no {name}")),
+            "copy the files of one checkpoint together",
+        ));
+    }
+    let sha256 = artefact::sha256_of(hashes.iter().map(|hash| hash.as_bytes()));
+    Ok((whole, sha256))
 }
 
 struct Load<'a> {
     file: &'a Checkpoint,
+    may_be_missing: fn(&str) -> bool,
     used: Vec<String>,
     problems: Vec<String>,
+    /// The first tensor with a number that is not finite, and that number.
+    unfit: Option<(String, String)>,
 }
 
 impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
@@ -352,11 +487,22 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
         let Parameter { name, shape, .. } = parameter;
         self.used.push(name.clone());
         match self.file.tensors.get(name) {
-            Some(entry) if entry.shape == *shape => tensor.copy_from(&entry.values),
+            Some(Entry {
+                other: Some(kind), ..
+            }) => self
+                .problems
+                .push(format!("{name} is {kind} instead of {READ}")),
+            Some(entry) if entry.shape == *shape => {
+                if let (None, Some(number)) = (&self.unfit, entry.unfit()) {
+                    self.unfit = Some((name.clone(), number));
+                }
+                tensor.copy_from(&entry.values);
+            }
             Some(entry) => self.problems.push(format!(
                 "{name} of shape {:?} instead of {shape:?}",
                 entry.shape
             )),
+            None if (self.may_be_missing)(name) => {}
             None => self.problems.push(format!("{name} missing")),
         }
         Ok(())
@@ -402,25 +548,78 @@ pub fn write<D: Backbone<f32>>(
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
     let file =
         safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
+    let file = with_format(&file).ok_or_else(|| unwritable("an unknown header".into()))?;
     artefact::write(path, &file)
 }
 
-/// Little-endian numbers of a floating-point type, as f32.
-pub(super) fn to_f32(dtype: FileType, data: &[u8]) -> Option<Vec<f32>> {
-    Some(match dtype {
-        FileType::F32 => artefact::f32_from_bytes(data),
-        FileType::F64 => data
-            .chunks_exact(8)
-            .map(|c| f64::from_le_bytes([c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]]) as f32)
-            .collect(),
-        FileType::F16 => data
-            .chunks_exact(2)
-            .map(|c| half::f16::from_le_bytes([c[0], c[1]]).to_f32())
-            .collect(),
-        FileType::BF16 => data
-            .chunks_exact(2)
-            .map(|c| half::bf16::from_le_bytes([c[0], c[1]]).to_f32())
-            .collect(),
-        _ => return None,
-    })
+/// The safetensors file with `format` in its metadata beside the one key it has. The library keeps metadata
+/// in a hash map: from there, two keys would come in an order, and the file in bytes, that change from run
+/// to run.
+fn with_format(file: &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = file.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (header, data) = rest.split_at_checked(length)?;
+    let start = br#"{"__metadata__":{"#;
+    let metadata = header.strip_prefix(start)?.trim_ascii_end();
+    let mut header = [start, FORMAT.as_bytes(), metadata].concat();
+    // Numbers begin at a multiple of eight bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = (header.len() as u64).to_le_bytes();
+    Some([&length, header.as_slice(), data].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_has_the_same_bytes_each_time_and_names_its_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::preset("demo").unwrap();
+        let config = Config { depth: 1, ..config };
+        let network = Classifier::new(config, 3, &Cpu::default()).unwrap();
+        let bytes = |name: &str| {
+            let path = folder.path().join(name);
+            write(&path, &network, &serde_json::json!({"seed": 3})).unwrap();
+            std::fs::read(path).unwrap()
+        };
+        let first = bytes("a.safetensors");
+        for name in ["b.safetensors", "c.safetensors"] {
+            assert!(bytes(name) == first);
+        }
+        let (length, header) = SafeTensors::read_metadata(&first).unwrap();
+        assert_eq!(length % 8, 0);
+        assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+        let read = Checkpoint::read(&folder.path().join("a.safetensors")).unwrap();
+        assert_eq!(read.config, Some(config));
+        let again = read.network(config, &Cpu::default()).unwrap();
+        assert_eq!(again.parameters(), network.parameters());
+        assert_eq!(read.left_out(&again), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_configuration_that_asks_for_more_than_the_file_holds_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.safetensors");
+        let config = Config::preset("demo").unwrap();
+        let network = Classifier::new(Config { depth: 1, ..config }, 3, &Cpu::default()).unwrap();
+        write(&path, &network, &serde_json::json!(null)).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        for larger in [
+            Config {
+                d: 1 << 20,
+                ..config
+            },
+            Config {
+                depth: usize::MAX,
+                ..config
+            },
+        ] {
+            let message = read
+                .network(larger, &Cpu::default())
+                .unwrap_err()
+                .to_string();
+            assert!(message.contains("wanted"), "{message}");
+        }
+    }
 }

@@ -95,6 +95,9 @@ pub struct Config {
     pub lambda: f64,
 }
 
+/// Largest of any size: beyond it, products of sizes would no longer be numbers.
+const LARGEST: usize = 1 << 20;
+
 /// Names that [`Config::preset`] knows.
 pub const PRESETS: [&str; 8] = [
     "demo",
@@ -144,7 +147,7 @@ impl Config {
             "vit-base" => (768, 12, 12),
             _ => {
                 return Err(Error::argument(
-                    "--preset",
+                    "`preset`",
                     PRESETS.join(", "),
                     name,
                     "name one of these",
@@ -200,7 +203,7 @@ impl Config {
     pub fn with_width(mut self, d: usize, heads: usize) -> Result<Self> {
         if heads == 0 || !d.is_multiple_of(heads) {
             return Err(Error::argument(
-                "--width",
+                "`width`",
                 "a width that the number of heads divides",
                 format!("{d} {heads}"),
                 "choose another pair",
@@ -231,6 +234,14 @@ impl Config {
             if value == 0 {
                 return Err(Error::argument(name, "at least 1", "0", "give a size"));
             }
+            if value > LARGEST {
+                return Err(Error::argument(
+                    name,
+                    format!("at most {LARGEST}"),
+                    value.to_string(),
+                    "give a smaller size",
+                ));
+            }
         }
         for (side, axis) in ["height", "width"].into_iter().zip(0..) {
             if !self.image_size[axis].is_multiple_of(self.patch_size[axis]) {
@@ -238,7 +249,7 @@ impl Config {
                     format!("patch {side}"),
                     format!("a divisor of the image {side} {}", self.image_size[axis]),
                     self.patch_size[axis].to_string(),
-                    "choose another --patch",
+                    "choose another `patch`",
                 ));
             }
         }
@@ -306,25 +317,47 @@ impl Config {
     /// Number of parameters. Gives the published 6.09, 13.12, 22.80 and 77.64 million
     /// (NeurIPS 2023, table 1) for the four presets of CRATE, 5.72 and 22.05 for ViT-Tiny and -Small.
     pub fn parameters(&self) -> usize {
-        let (d, inner, patch) = (self.d, self.inner(), self.patch_width());
+        let wide = |size: usize| size as u128;
+        let (d, inner, patch) = (wide(self.d), wide(self.inner()), wide(self.patch_width()));
+        let (rows, hidden) = (wide(self.projection_rows()), wide(self.hidden()));
+        let (tokens, classes) = (wide(self.tokens()), wide(self.classes));
         let vit = self.architecture == Architecture::Vit;
-        let bias = if vit { self.projection_rows() } else { 0 };
+        let bias = if vit { rows } else { 0 };
         let output = if self.has_output_projection() {
             inner * d + d
         } else {
             0
         };
-        let attention = 2 * d + d * self.projection_rows() + bias + output;
+        let attention = 2 * d + d * rows + bias + output;
         let feed_forward = if self.architecture.has_mlp() {
-            2 * d * self.hidden() + self.hidden() + d
+            2 * d * hidden + hidden + d
         } else {
             d * d
         };
         let layer = attention + 2 * d + feed_forward;
         let norms = if vit { 0 } else { 2 * patch + 2 * d };
-        let embedding = norms + (patch * d + d) + self.tokens() * d + d;
-        let head = 2 * d + d * self.classes + self.classes;
-        embedding + self.depth * layer + head
+        let embedding = norms + (patch * d + d) + tokens * d + d;
+        let head = 2 * d + d * classes + classes;
+        let all = embedding + wide(self.depth) * layer + head;
+        usize::try_from(all).unwrap_or(usize::MAX)
+    }
+
+    /// The published network that has this one's width, depth and projections but other heads, which no
+    /// tensor's shape would show: its name and its number of heads.
+    pub fn published_with_other_heads(&self) -> Option<(&'static str, usize)> {
+        let demo = (self.patch_size, self.classes, self.d) == ([8, 8], 21_842, 768);
+        let published = |name: &'static str| {
+            let of_name = Self::preset(name).ok()?;
+            let sizes = |c: &Self| (c.architecture, c.d, c.inner(), c.depth);
+            // The authors' notebook trained CRATE-Base with half as many heads, on smaller patches.
+            let (name, heads) = match demo && name == "crate-base" {
+                true => ("crate-demo.pth", 6),
+                false => (name, of_name.heads),
+            };
+            (sizes(&of_name) == sizes(self)).then_some((name, heads))
+        };
+        let found = PRESETS.into_iter().find_map(published);
+        found.filter(|&(_, heads)| heads != self.heads)
     }
 }
 
@@ -352,6 +385,61 @@ mod tests {
             Config::preset(name).unwrap().check().unwrap();
         }
         assert_eq!(Config::preset("huge").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn other_heads_than_the_published_are_noticed() {
+        let base = Config::preset("crate-base").unwrap();
+        assert_eq!(base.published_with_other_heads(), None);
+        let with = |heads, config: Config| Config {
+            heads,
+            head_width: config.inner() / heads,
+            ..config
+        };
+        let found = |config: Config| config.published_with_other_heads();
+        assert_eq!(found(with(6, base)), Some(("crate-base", 12)));
+        let vit = Config::preset("vit-tiny").unwrap();
+        assert_eq!(found(with(12, vit)), Some(("vit-tiny", 3)));
+        let demo = Config {
+            patch_size: [8, 8],
+            classes: 21_842,
+            ..base
+        };
+        assert_eq!(found(with(6, demo)), None);
+        assert_eq!(found(demo), Some(("crate-demo.pth", 6)));
+        assert_eq!(
+            found(Config {
+                depth: 11,
+                ..with(6, base)
+            }),
+            None
+        );
+    }
+
+    #[test]
+    fn sizes_whose_products_are_no_numbers_are_refused() {
+        let config = Config::preset("demo").unwrap();
+        for larger in [
+            Config {
+                d: usize::MAX,
+                ..config
+            },
+            Config {
+                depth: 1 << 21,
+                ..config
+            },
+        ] {
+            let message = larger.check().unwrap_err().to_string();
+            assert!(message.contains("at most"), "{message}");
+        }
+        let all = Config {
+            d: LARGEST,
+            depth: LARGEST,
+            image_size: [LARGEST; 2],
+            patch_size: [1, 1],
+            ..config
+        };
+        assert!(all.parameters() > 1 << 60);
     }
 
     #[test]

@@ -10,8 +10,12 @@
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | [`names`] | the names of all parameters in the official code |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
-//! | [`checkpoint`] | safetensors files with the official parameter names |
-//! | `pytorch`, `pickle` | the official code's checkpoint files |
+//! | [`checkpoint`] | files of named parameters, written and read |
+//! | `container` | what a file is, by its first bytes |
+//! | `layout` | where in a file the network is |
+//! | [`hub`] | folders in the layout of the Hugging Face Hub |
+//! | `sizes` | the sizes of a network from the names and shapes of its parameters |
+//! | `pytorch`, `pickle`, `entry` | the official code's checkpoint files |
 //! | [`transfer`] | a network for another task made from a trained one |
 //! | [`probe`] | one interface to every intermediate of a forward pass |
 //!
@@ -23,14 +27,19 @@ pub mod bases;
 pub mod checkpoint;
 pub mod classifier;
 pub mod config;
+mod container;
 pub mod embedding;
+mod entry;
+pub mod hub;
 pub mod kernel_weights;
 pub mod layers;
+mod layout;
 pub mod names;
 pub mod parameters;
 mod pickle;
 pub mod probe;
 mod pytorch;
+mod sizes;
 pub mod transfer;
 
 pub use backbone::{Backbone, Path};

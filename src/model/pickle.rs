@@ -1,17 +1,24 @@
-//! Pickles read as data. Nothing is executed: a class or function is a name that is on a list, and
-//! calling one makes a node that says so. What is on no list is refused by name.
+//! Pickles read as data. Nothing is executed: a class or function is a name, and calling one makes a node
+//! that says so. Which names make a tensor is for the reader of the file to know; all others are carried
+//! along unread, and can be listed.
 //!
-//! Covers the opcodes that Python's `pickle` writes in protocols 2 to 5 and PyTorch uses
+//! Covers the opcodes that Python's `pickle` writes in protocols 0 to 5 and PyTorch uses
 //! (`pickletools` in the Python documentation describes each).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-/// Classes and functions that a checkpoint may name. The tensors are made of the first few; the
-/// others occur in entries beside them, such as arguments and scores, and are carried along unread.
-const ALLOWED: [&str; 31] = [
+/// Values, references and memo entries that a pickle may have. A large checkpoint has some ten thousand;
+/// a hostile one could make a value of every byte.
+const VALUES: usize = 4_000_000;
+
+/// Classes and functions that checkpoints name without meaning anything that has to be reported.
+const COMMON: [&str; 31] = [
     "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_tensor_v3",
     "torch._utils._rebuild_tensor",
     "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
     "collections.OrderedDict",
     "torch.FloatStorage",
     "torch.DoubleStorage",
@@ -26,11 +33,6 @@ const ALLOWED: [&str; 31] = [
     "torch.storage.UntypedStorage",
     "torch.Size",
     "torch.device",
-    "torch.float32",
-    "torch.float64",
-    "torch.float16",
-    "torch.bfloat16",
-    "torch.int64",
     "argparse.Namespace",
     "collections.defaultdict",
     "collections.Counter",
@@ -40,6 +42,8 @@ const ALLOWED: [&str; 31] = [
     "_codecs.encode",
     "builtins.set",
     "__builtin__.set",
+    "builtins.list",
+    "__builtin__.list",
 ];
 
 /// Where a node stands in [`Pickle::nodes`].
@@ -66,11 +70,19 @@ pub(super) enum Node {
     Call(Index, Index),
 }
 
+/// What an object was given after the call that made it.
+#[derive(Debug, Default)]
+struct Given {
+    pairs: Vec<(Index, Index)>,
+    state: Option<Index>,
+}
+
 /// A pickle's values; the last of its instructions returned `root`.
 #[derive(Debug)]
 pub(super) struct Pickle {
     pub(super) nodes: Vec<Node>,
     pub(super) root: Index,
+    given: HashMap<Index, Given>,
 }
 
 impl Pickle {
@@ -84,11 +96,13 @@ impl Pickle {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            given: HashMap::new(),
         };
         let root = machine.run()?;
         let pickle = Self {
             nodes: machine.nodes,
             root,
+            given: machine.given,
         };
         Ok((pickle, machine.position))
     }
@@ -114,12 +128,46 @@ impl Pickle {
         }
     }
 
-    /// The pairs of a dictionary, ordered or not.
+    /// The pairs of a dictionary, ordered or not, or of an object that is filled like one.
     pub(super) fn pairs(&self, index: Index) -> Option<&[(Index, Index)]> {
         match &self.nodes[index] {
             Node::Dict(pairs) => Some(pairs),
+            Node::Call(..) => {
+                let pairs = &self.given.get(&index)?.pairs;
+                (!pairs.is_empty()).then_some(pairs)
+            }
             _ => None,
         }
+    }
+
+    /// The value of a key of a dictionary; of several, the last, as in Python.
+    pub(super) fn value(&self, index: Index, wanted: &str) -> Option<Index> {
+        let mut pairs = self.pairs(index)?.iter().rev();
+        let (_, value) = pairs.find(|(key, _)| self.text(*key) == Some(wanted))?;
+        Some(*value)
+    }
+
+    /// The attributes that an object was given.
+    pub(super) fn state(&self, index: Index) -> Option<Index> {
+        self.given.get(&index)?.state
+    }
+
+    /// The name of a class or function.
+    pub(super) fn global(&self, index: Index) -> Option<&str> {
+        match &self.nodes[index] {
+            Node::Global(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Classes and functions that a checkpoint does not need, by name.
+    pub(super) fn foreign(&self) -> BTreeSet<&str> {
+        let names = self.nodes.iter().filter_map(|node| match node {
+            Node::Global(name) => Some(name.as_str()),
+            _ => None,
+        });
+        let plain = |name: &&str| !COMMON.contains(name) && !is_number_type(name);
+        names.filter(plain).collect()
     }
 
     /// A call of `function`, as its arguments.
@@ -127,11 +175,18 @@ impl Pickle {
         let Node::Call(function, arguments) = self.nodes[index] else {
             return None;
         };
-        let Node::Global(name) = &self.nodes[function] else {
-            return None;
-        };
-        Some((name, self.sequence(arguments)?))
+        Some((self.global(function)?, self.sequence(arguments)?))
     }
+}
+
+/// `torch.float32` and its like.
+fn is_number_type(name: &str) -> bool {
+    let word = name.strip_prefix("torch.").unwrap_or_default();
+    let kinds = ["float", "bfloat", "int", "uint", "complex", "bool"];
+    kinds.iter().any(|kind| {
+        let rest = word.strip_prefix(kind);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 struct Machine<'a> {
@@ -141,6 +196,7 @@ struct Machine<'a> {
     stack: Vec<Index>,
     marks: Vec<usize>,
     memo: HashMap<u64, Index>,
+    given: HashMap<Index, Given>,
 }
 
 impl<'a> Machine<'a> {
@@ -182,13 +238,29 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn push_global(&mut self, module: &str, name: &str) -> Result<(), String> {
-        let name = format!("{module}.{name}");
-        if !ALLOWED.contains(&name.as_str()) {
-            return Err(format!("a pickle that calls for {name}"));
-        }
-        self.push(Node::Global(name));
+    fn push_global(&mut self, module: &str, name: &str) {
+        self.push(Node::Global(format!("{module}.{name}")));
+    }
+
+    /// A number written out in digits; what does not fit 64 bits stays as it is written.
+    fn push_digits(&mut self) -> Result<(), String> {
+        let line = self.line()?;
+        let digits = line.strip_suffix('L').unwrap_or(line);
+        let node = match (line, digits.parse()) {
+            ("00", _) => Node::Bool(false),
+            ("01", _) => Node::Bool(true),
+            (_, Ok(value)) => Node::Int(value),
+            (_, Err(_)) => Node::Text(digits.to_owned()),
+        };
+        self.push(node);
         Ok(())
+    }
+
+    /// The number of a memo entry, written out in digits.
+    fn key(&mut self) -> Result<u64, String> {
+        let line = self.line()?;
+        line.parse()
+            .map_err(|_| "a memo entry without a number".into())
     }
 
     fn pop(&mut self) -> Result<Index, String> {
@@ -238,27 +310,41 @@ impl<'a> Machine<'a> {
         if !rest.is_empty() {
             return Err("a key without a value".into());
         }
+        let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         match &mut self.nodes[target] {
-            Node::Dict(dict) => dict.extend(pairs.iter().map(|[key, value]| (*key, *value))),
-            Node::Call(..) => {}
+            Node::Dict(dict) => dict.extend(pairs),
+            Node::Call(..) => self.given.entry(target).or_default().pairs.extend(pairs),
             _ => return Err("a pickle that sets items of what is no dictionary".into()),
         }
         Ok(())
     }
 
-    fn call(&mut self) -> Result<(), String> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let Node::Global(name) = &self.nodes[function] else {
-            return Err("a pickle that calls what is no function".into());
+    fn call(&mut self, function: Index, arguments: Index) {
+        let ordered = matches!(&self.nodes[function], Node::Global(name)
+            if name == "collections.OrderedDict");
+        // An ordered dictionary starts empty and is filled afterwards, or starts from a list of pairs.
+        let start = |machine: &Self| -> Option<Vec<(Index, Index)>> {
+            let items = |index: Index| match &machine.nodes[index] {
+                Node::Tuple(items) | Node::List(items) => Some(items.as_slice()),
+                _ => None,
+            };
+            match items(arguments)? {
+                [] => Some(Vec::new()),
+                [list] => {
+                    let pairs = items(*list)?.iter().map(|&pair| match items(pair)? {
+                        [key, value] => Some((*key, *value)),
+                        _ => None,
+                    });
+                    pairs.collect()
+                }
+                _ => None,
+            }
         };
-        // An ordered dictionary starts empty and is filled afterwards.
-        let empty = matches!(&self.nodes[arguments], Node::Tuple(a) if a.is_empty());
-        if name == "collections.OrderedDict" && empty {
-            self.push(Node::Dict(Vec::new()));
-        } else {
-            self.push(Node::Call(function, arguments));
-        }
-        Ok(())
+        let pairs = if ordered { start(self) } else { None };
+        self.push(match pairs {
+            Some(pairs) => Node::Dict(pairs),
+            None => Node::Call(function, arguments),
+        });
     }
 
     fn recall(&mut self, key: u64) -> Result<(), String> {
@@ -292,12 +378,16 @@ impl<'a> Machine<'a> {
 
     fn run(&mut self) -> Result<Index, String> {
         loop {
+            let held = [self.nodes.len(), self.stack.len(), self.marks.len()];
+            if held.iter().sum::<usize>() + self.memo.len() > VALUES {
+                return Err(format!("a pickle of more than {VALUES} values"));
+            }
             let opcode = self.take(1)?[0];
             match opcode {
                 // PROTO
                 0x80 => {
                     let protocol = self.unsigned(1)?;
-                    if !(2..=5).contains(&protocol) {
+                    if protocol > 5 {
                         return Err(format!("a pickle of protocol {protocol}"));
                     }
                 }
@@ -401,9 +491,45 @@ impl<'a> Machine<'a> {
                     let items = self.since_mark()?;
                     self.set_items(&items)?;
                 }
+                // What protocols 0 and 1 write out: INT and LONG, FLOAT, UNICODE, PUT, GET, LIST, DICT.
+                b'I' | b'L' => self.push_digits()?,
+                b'F' => {
+                    let value = self.line()?.parse();
+                    let value = value.map_err(|_| "a number that is none")?;
+                    self.push(Node::Float(value));
+                }
+                b'V' => {
+                    let text = self.line()?;
+                    if text.contains('\\') {
+                        return Err("a string with escapes".into());
+                    }
+                    self.push(Node::Text(text.to_owned()));
+                }
+                b'p' => {
+                    let key = self.key()?;
+                    self.memorise(key)?;
+                }
+                b'g' => {
+                    let key = self.key()?;
+                    self.recall(key)?;
+                }
+                b'l' => {
+                    let items = self.since_mark()?;
+                    self.push(Node::List(items));
+                }
+                b'd' => {
+                    let items = self.since_mark()?;
+                    self.push(Node::Dict(Vec::new()));
+                    self.set_items(&items)?;
+                }
+                // FROZENSET
+                0x91 => {
+                    let items = self.since_mark()?;
+                    self.push(Node::List(items));
+                }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.push_global(module, name)?;
+                    self.push_global(module, name);
                 }
                 // STACK_GLOBAL
                 0x93 => {
@@ -413,14 +539,22 @@ impl<'a> Machine<'a> {
                         _ => Err("a class without a name"),
                     };
                     let (module, name) = (text(module)?, text(name)?);
-                    self.push_global(&module, &name)?;
+                    self.push_global(&module, &name);
                 }
                 // REDUCE, NEWOBJ
-                b'R' | 0x81 => self.call()?,
+                b'R' | 0x81 => {
+                    let (arguments, function) = (self.pop()?, self.pop()?);
+                    self.call(function, arguments);
+                }
+                // NEWOBJ_EX: with arguments by name, which nothing here needs
+                0x92 => {
+                    let (_named, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
+                    self.call(class, arguments);
+                }
+                // BUILD: the attributes of an object
                 b'b' => {
-                    // State for an object: an attribute of a dictionary, or of what is not read.
-                    self.pop()?;
-                    self.top()?;
+                    let (state, object) = (self.pop()?, self.top()?);
+                    self.given.entry(object).or_default().state = Some(state);
                 }
                 b'Q' => {
                     let id = self.pop()?;
@@ -447,6 +581,8 @@ impl<'a> Machine<'a> {
                     let key = self.unsigned(4)?;
                     self.recall(key)?;
                 }
+                // PERSID: there, what storages are is written as Python would print it.
+                b'P' => return Err("a pickle of protocol 0".into()),
                 other => return Err(format!("a pickle with the instruction {other:#04x}")),
             }
         }
@@ -485,13 +621,50 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_what_is_on_no_list_is_refused_by_name() {
+    fn a_call_is_a_name_with_arguments_and_is_listed() {
         for bytes in [
             &b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00ls\x85R."[..],
             &b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x02ls\x85R."[..],
         ] {
-            let error = Pickle::read(bytes).unwrap_err();
-            assert!(error.contains("posix.system"), "{error}");
+            let (pickle, _) = Pickle::read(bytes).unwrap();
+            let (name, arguments) = pickle.call(pickle.root).unwrap();
+            assert_eq!(name, "posix.system");
+            assert_eq!(pickle.text(arguments[0]), Some("ls"));
+            assert_eq!(Vec::from_iter(pickle.foreign()), ["posix.system"]);
+        }
+    }
+
+    #[test]
+    fn protocols_without_a_number_give_the_same_values() {
+        // pickle.dumps({"a": [1, True, 0.5]}, 0)
+        let text = b"(dp0\nVa\np1\n(lp2\nI1\naI01\naF0.5\nas.";
+        let (pickle, length) = Pickle::read(text).unwrap();
+        assert_eq!(length, text.len());
+        let list = pickle.value(pickle.root, "a").unwrap();
+        let items = pickle.sequence(list).unwrap();
+        let found: Vec<&Node> = items.iter().map(|&item| &pickle.nodes[item]).collect();
+        assert_eq!(found, [&Node::Int(1), &Node::Bool(true), &Node::Float(0.5)]);
+    }
+
+    #[test]
+    fn objects_that_are_filled_like_dictionaries_have_pairs_and_attributes() {
+        // class D(dict): pass; d = D(a=1); d.x = 2; pickle.dumps(d, 2)
+        let bytes = b"\x80\x02c__main__\nD\nq\x00)\x81q\x01X\x01\x00\x00\x00aq\x02K\x01s}q\x03X\x01\x00\x00\x00x\
+            q\x04K\x02sb.";
+        let (pickle, _) = Pickle::read(bytes).unwrap();
+        let integer = |index: Option<Index>| pickle.integer(index.unwrap());
+        assert_eq!(integer(pickle.value(pickle.root, "a")), Some(1));
+        let state = pickle.state(pickle.root).unwrap();
+        assert_eq!(integer(pickle.value(state, "x")), Some(2));
+    }
+
+    #[test]
+    fn a_value_of_every_byte_is_refused() {
+        for opcode in [b'N', b'('] {
+            let mut bytes = b"\x80\x02N".to_vec();
+            bytes.extend(std::iter::repeat_n(opcode, VALUES + 1));
+            let error = Pickle::read(&bytes).unwrap_err();
+            assert!(error.contains("more than 4000000 values"), "{error}");
         }
     }
 

@@ -28,7 +28,7 @@ pub fn transfer(
     };
     if alike != *from {
         return Err(Error::argument(
-            "--checkpoint",
+            "`checkpoint`",
             "a network that differs in classes and image size alone",
             format!("{from:?}"),
             "keep width, depth, heads, patch and channels",

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// one batch ahead, and stops with `work`.
 ///
 /// # Errors
-/// The first of either, in the order of the batches; [`Error::Device`] if the thread dies.
+/// The first of either, in the order of the batches; [`Error::Thread`] if the thread dies.
 pub(super) fn ahead<'b, T: Send>(
     batches: impl Iterator<Item = &'b [usize]> + Clone + Send,
     make: impl Fn(&[usize]) -> Result<T> + Sync,
@@ -23,7 +23,7 @@ pub(super) fn ahead<'b, T: Send>(
             own.map(make).all(|made| sender.send(made).is_ok())
         });
         for batch in batches {
-            let made = receiver.recv().map_err(Error::device)?;
+            let made = receiver.recv().map_err(Error::thread)?;
             work(batch, made?)?;
         }
         Ok(())
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn an_error_on_either_side_ends_both() {
         let fails = |batch: &[usize]| match batch {
-            [1, 5, 9] => Err(Error::device("made")),
+            [1, 5, 9] => Err(Error::thread("made")),
             batch => sum(batch),
         };
         let mut done = 0;

@@ -9,6 +9,7 @@
 //! | [`recipe`] | everything that fixes a run apart from network, data and seed |
 //! | [`augment`], [`rand_augment`] | random changes to training pictures |
 //! | [`optimiser`] | AdamW and Lion over the parameters of a network |
+//! | [`score`] | loss and accuracy on labelled images |
 //! | [`state`] | what a run needs to go on after an interruption |
 
 mod ahead;
@@ -18,6 +19,7 @@ pub mod optimiser;
 pub mod penalty;
 pub mod rand_augment;
 pub mod recipe;
+pub mod score;
 pub mod state;
 
 use std::path::Path;
@@ -40,6 +42,7 @@ use average::Average;
 use optimiser::{gradients_of, Optimiser};
 use penalty::Penalty;
 pub use recipe::Recipe;
+pub use score::{evaluate, Score, EVALUATION_PIECE};
 use state::State;
 
 /// Images per shard: part of the definition of a result, since sums are made shard by shard.
@@ -47,21 +50,6 @@ const SHARD: usize = 16;
 
 /// Numbers in the tokens of a shard up to which shards run side by side.
 const SMALL_SHARD: usize = 1 << 18;
-
-/// Images per piece of an evaluation.
-pub const EVALUATION_PIECE: usize = 50;
-
-/// Mean loss and accuracy over a set of images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Mean cross-entropy, nats.
-    pub loss: f64,
-    /// Fraction of images whose largest logit is that of their class.
-    pub accuracy: f64,
-    /// Fraction of images whose class has one of the five largest logits.
-    #[serde(default)]
-    pub top5: f64,
-}
 
 /// What one epoch came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +82,8 @@ pub trait Observer<D: Backbone<f32>> {
 /// same run, training goes on from it and ends with the same bytes as an uninterrupted run.
 ///
 /// # Errors
-/// [`Error::Diverged`] if the loss stops being a number, [`Error::Interrupted`] if the observer wants it,
+/// [`Error::Diverged`] if the loss, a parameter or a held-out logit stops being a number,
+/// [`Error::Domain`] if the two sets of images have other classes, [`Error::Interrupted`] if the observer wants it,
 /// [`Error::File`] if `state_file` belongs to another run, [`Error::Io`], [`Error::Device`].
 pub fn train<D: Backbone<f32>>(
     network: &mut Classifier<f32, D>,
@@ -107,6 +96,7 @@ pub fn train<D: Backbone<f32>>(
     recipe.check()?;
     check_fit(network, images)?;
     check_fit(network, held_out)?;
+    held_out.check_classes(&images.class_names)?;
     let per_epoch = images.len().div_ceil(recipe.batch);
     let steps = per_epoch * recipe.epochs;
     let mut optimiser = Optimiser::new(recipe.method, recipe.weight_decay, recipe.decay)
@@ -141,10 +131,11 @@ pub fn train<D: Backbone<f32>>(
         let mut take_step = |batch: &[usize], made: Option<Vec<f32>>| -> Result<()> {
             let index = progress.batches;
             let step = epoch * per_epoch + index;
-            let (loss, mut gradients) =
-                batch_gradients(network, &inputs, batch, made, run.threads)?;
+            let (loss, mut gradients) = batch_gradients(network, &inputs, batch, made, run.threads)
+                .map_err(|e| e.with_device_remedy("lower `batch`, or choose another `device`"))?;
             if !loss.is_finite() {
-                return Err(Error::Diverged { step, loss });
+                let (epoch, what) = (epoch + 1, format!("the loss is {loss}"));
+                return Err(Error::Diverged { epoch, step, what });
             }
             optimiser.clear_frozen(&mut gradients);
             if let Some(longest) = recipe.gradient_clip {
@@ -181,10 +172,18 @@ pub fn train<D: Backbone<f32>>(
             Some(average) => average.network(network)?,
             None => network.clone(),
         };
+        let score = evaluate(&evaluated, held_out, run.threads, || {});
         progress.epochs.push(Epoch {
             epoch: epoch + 1,
             training_loss: progress.loss / images.len() as f64,
-            held_out: evaluate(&evaluated, held_out, run.threads, || {})?,
+            held_out: score.map_err(|error| match error {
+                Error::Domain { name, got, .. } => Error::Diverged {
+                    epoch: epoch + 1,
+                    step: (epoch + 1) * per_epoch - 1,
+                    what: format!("the {name} are {got}"),
+                },
+                other => other,
+            })?,
         });
         observer.epoch(&progress.epochs, &evaluated);
         (progress.batches, progress.loss) = (0, 0.0);
@@ -324,7 +323,7 @@ pub fn gradients<D: Backbone<f32>>(
                     "penalty.layer",
                     format!("one of the {} layers of the network", layers.len()),
                     penalty.layer.to_string(),
-                    "change it with --set penalty.layer=LAYER",
+                    "change it with `set` penalty.layer=LAYER",
                 )
             })?;
             Some((penalty, layer.attention.bases()?))
@@ -408,52 +407,6 @@ fn shard_gradients<D: Backbone<f32>>(
     Ok((value, gradients_of(network, gradients)?))
 }
 
-/// Loss (without smoothing) and accuracy; `done` is called after every [`EVALUATION_PIECE`] images.
-///
-/// # Errors
-/// [`Error::Shape`] if the images do not fit the network, [`Error::Device`].
-pub fn evaluate<D: Backbone<f32>>(
-    network: &Classifier<f32, D>,
-    images: &Images,
-    threads: usize,
-    done: impl Fn() + Sync,
-) -> Result<Score> {
-    check_fit(network, images)?;
-    let classes = network.config().classes;
-    let pieces = images.len().div_ceil(EVALUATION_PIECE);
-    let range = |piece: usize| {
-        let start = piece * EVALUATION_PIECE;
-        start..(start + EVALUATION_PIECE).min(images.len())
-    };
-    let forward = |network: &Classifier<f32, D>, piece: usize| {
-        let input = images.normalised(range(piece), network.config().image_size)?;
-        Ok((piece, network.forward(&input)?))
-    };
-    let parts = D::run_pieces(network, pieces, threads, forward, |(piece, logits)| {
-        let (mut loss, mut correct, mut among) = (0.0, 0, 0);
-        for (row, &label) in logits
-            .chunks_exact(classes)
-            .zip(&images.labels[range(piece)])
-        {
-            let row: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
-            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
-            loss += largest + sum.ln() - row[label];
-            let above = row.iter().filter(|&&x| x > row[label]).count();
-            correct += usize::from(above == 0);
-            among += usize::from(above < 5);
-        }
-        done();
-        Ok((loss, correct, among))
-    })?;
-    let count = images.len() as f64;
-    Ok(Score {
-        loss: parts.iter().map(|part| part.0).sum::<f64>() / count,
-        accuracy: parts.iter().map(|part| part.1).sum::<usize>() as f64 / count,
-        top5: parts.iter().map(|part| part.2).sum::<usize>() as f64 / count,
-    })
-}
-
 /// Refuses images that the network cannot read.
 ///
 /// # Errors
@@ -465,7 +418,7 @@ pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images
             format!("images of {}", images.name),
             format!("{} channels", config.channels),
             format!("{}", images.shape[0]),
-            "choose the data set the network was made for, or train one with --train",
+            "choose the data set the network was made for, or train one for it",
         ));
     }
     if images.classes > config.classes {
@@ -473,7 +426,7 @@ pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images
             format!("classes of {}", images.name),
             format!("at most {}", config.classes),
             images.classes.to_string(),
-            "choose the data set the network was made for, or train one with --train",
+            "choose the data set the network was made for, or train one for it",
         ));
     }
     Ok(())

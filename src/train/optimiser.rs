@@ -75,7 +75,7 @@ impl Optimiser {
                     "freeze",
                     "a part of a parameter's name, such as qkv.weight",
                     name,
-                    "change it with --set freeze='[\"NAME\"]'",
+                    "change it with `set` freeze='[\"NAME\"]'",
                 ));
             }
         }

@@ -69,7 +69,7 @@ impl Penalty {
     /// in the batch.
     ///
     /// # Errors
-    /// As [`Penalty::gradient`], and [`Error::Device`].
+    /// As [`Penalty::gradient`], and [`Error::Unsupported`] where the device has no penalties.
     pub(super) fn put_on<D: Backbone<f32>, T: Tape<f32, D>>(
         &self,
         z: Tokens<f32, D, T>,
@@ -80,7 +80,8 @@ impl Penalty {
         let mut derivative = Vec::with_capacity(z.shape().0 * n * d);
         for image in z.as_vec().chunks_exact(n * d) {
             let rows = image.iter().map(|&v| f64::from(v)).collect();
-            let rows = Array2::from_shape_vec((n, d), rows).map_err(Error::device)?;
+            let rows = Array2::from_shape_vec((n, d), rows)
+                .map_err(|e| Error::misfit("tokens", (n, d), &e))?;
             let gradient = self.gradient(rows.t(), bases)?;
             let factor = self.weight * share;
             derivative.extend(gradient.t().iter().map(|&g| (factor * g) as f32));

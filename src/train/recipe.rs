@@ -146,7 +146,7 @@ impl Recipe {
                 .map_err(|e| Error::io("read", path, e, "name a recipe that exists"))?,
             None => {
                 return Err(Error::argument(
-                    "--recipe",
+                    "`recipe`",
                     format!("a file NAME.toml, or one of {}", Self::names().join(", ")),
                     name,
                     "choose one",
@@ -168,7 +168,7 @@ impl Recipe {
         let recipe: Self = table.try_into().map_err(|e| match changes {
             [] => refused(e),
             changes => Error::argument(
-                "--set",
+                "`set`",
                 "settings of a recipe",
                 format!("{} ({})", changes.join(" "), e.message().trim()),
                 "see the recipes in experiments/recipes",
@@ -221,7 +221,7 @@ impl Recipe {
                 name,
                 wanted,
                 value.to_string(),
-                format!("change it with --set {name}=VALUE"),
+                format!("change it with `set` {name}=VALUE"),
             ))
         };
         let finite = |value: f64| value.is_finite() && value >= 0.0;
@@ -280,7 +280,7 @@ impl Recipe {
 fn set(table: &mut toml::Table, change: &str) -> Result<()> {
     let refused = |got: &str| {
         Error::argument(
-            "--set",
+            "`set`",
             "KEY=VALUE, as learning_rate=1e-4 or augmentation.flip=false",
             got,
             "see the recipes in experiments/recipes",

@@ -34,8 +34,24 @@ struct Header {
     identity: serde_json::Value,
     steps: i32,
     progress: Progress,
-    /// SHA-256 of all tensors' bytes, in the order of their names.
+    /// SHA-256 of steps, progress and all tensors with their names, in the order of those.
     sha256: String,
+}
+
+/// See [`Header::sha256`].
+fn digest<'a>(
+    steps: i32,
+    progress: &Progress,
+    tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> std::result::Result<String, serde_json::Error> {
+    let head = serde_json::to_vec(&(steps, progress))?;
+    let tensors: Vec<_> = tensors.collect();
+    let parts = tensors
+        .iter()
+        .flat_map(|(name, data)| [name.as_bytes(), data]);
+    Ok(artefact::sha256_of(
+        std::iter::once(head.as_slice()).chain(parts),
+    ))
 }
 
 /// A value that is equal for equal runs: network and its start, data, recipe and seed.
@@ -59,7 +75,13 @@ pub(super) fn identity<D: Backbone<f32>>(
 }
 
 /// The settings in which two runs differ, "recipe.epochs 10 (here 20)".
-fn differences(
+pub fn differences(theirs: &serde_json::Value, own: &serde_json::Value) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_differences(theirs, own, "", &mut found);
+    found
+}
+
+fn collect_differences(
     theirs: &serde_json::Value,
     own: &serde_json::Value,
     at: &str,
@@ -75,7 +97,7 @@ fn differences(
             };
             let null = serde_json::Value::Null;
             let (a, b) = (a.get(key).unwrap_or(&null), b.get(key).unwrap_or(&null));
-            differences(a, b, &at, to);
+            collect_differences(a, b, &at, to);
         }
     } else if theirs != own {
         to.push(format!("{at} {theirs} (here {own})"));
@@ -115,8 +137,7 @@ impl State<'_> {
             .and_then(|m| m.get(METADATA_KEY))
             .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(|| damaged("no header".into()))?;
-        let mut differing = Vec::new();
-        differences(&header.identity, &self.identity, "", &mut differing);
+        let differing = differences(&header.identity, &self.identity);
         if !differing.is_empty() {
             return Err(Error::file(
                 path,
@@ -128,7 +149,11 @@ impl State<'_> {
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut tensors = file.tensors();
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let sha256 = artefact::sha256_of(tensors.iter().map(|(_, view)| view.data()));
+        let numbers = tensors
+            .iter()
+            .map(|(name, view)| (name.as_str(), view.data()));
+        let sha256 =
+            digest(header.steps, &header.progress, numbers).map_err(|e| damaged(e.to_string()))?;
         if sha256 != header.sha256 {
             return Err(damaged(format!(
                 "numbers of SHA-256 {sha256}, not {}",
@@ -172,6 +197,14 @@ impl State<'_> {
         let mut averages = average.map(Average::values);
         for (index, found) in network.parameters().into_iter().enumerate() {
             let name = found.parameter.name;
+            // The state that is there is good; this one would never be again.
+            if let Some(value) = found.values.iter().find(|value| !value.is_finite()) {
+                return Err(Error::Diverged {
+                    epoch: progress.epochs.len() + usize::from(progress.batches > 0),
+                    step: usize::try_from(optimiser.steps()).unwrap_or_default(),
+                    what: format!("a number of {name} is {value}"),
+                });
+            }
             if let Some(values) = averages.as_mut().and_then(Iterator::next) {
                 let key = format!("average/{name}");
                 tensors.push((key, artefact::f32_to_bytes(values)));
@@ -193,7 +226,14 @@ impl State<'_> {
             identity: self.identity.clone(),
             steps: optimiser.steps(),
             progress: progress.clone(),
-            sha256: artefact::sha256_of(tensors.iter().map(|(_, data)| data.as_slice())),
+            sha256: digest(
+                optimiser.steps(),
+                progress,
+                tensors
+                    .iter()
+                    .map(|(name, data)| (name.as_str(), data.as_slice())),
+            )
+            .map_err(|e| unwritable(e.to_string()))?,
         };
         let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);

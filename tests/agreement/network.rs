@@ -7,6 +7,7 @@ use whitebox::exact::layer::{crate_layer, LayerParameters};
 use whitebox::model::parameters::{Parameter, Values, Visitor};
 use whitebox::model::probe::{NoProbe, Recorder, Site};
 use whitebox::model::{Classifier, Config, Path, Pool};
+use whitebox::vectorised::Instructions;
 
 use crate::support::{config, loss_and_gradients, network, wave, ARCHITECTURES};
 
@@ -364,5 +365,26 @@ fn an_image_gets_the_same_logits_alone_and_in_a_batch() {
     for (image, logits) in logits.chunks_exact(config.classes).enumerate() {
         let alone = network.forward(&input[image * size..(image + 1) * size]);
         assert!(relative_error(&alone.unwrap(), logits) < 1e-14);
+    }
+}
+
+#[test]
+fn logits_and_gradients_have_the_same_bits_with_avx2_and_avx512() {
+    let mut wide = config(2, 2, 64, 128);
+    wide.image_size = [24, 27];
+    for config in all_configurations().into_iter().chain([wide]) {
+        let images = single(&images(&config, 3));
+        let network = network::<f32>(config, 5);
+        let mut all = [Instructions::Avx2, Instructions::Avx512].map(|limit| {
+            Instructions::limit(limit);
+            // A copy of its own: parameters are put in order for the instructions at hand.
+            let mut network = network.clone();
+            network.set_parameters(&network.parameters()).unwrap();
+            let logits = network.forward(&images).unwrap();
+            (logits, loss_and_gradients(&network, &images))
+        });
+        let [narrow, wide] = &mut all;
+        assert_eq!(narrow.0, wide.0, "{config:?}");
+        assert_eq!(narrow.1, wide.1, "{config:?}");
     }
 }

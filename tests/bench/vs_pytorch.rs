@@ -221,7 +221,7 @@ struct Settings {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    console::run(|| {
+    console::run::<Arguments>(|| {
         if arguments.worker {
             arguments.device.device.run(Serve)
         } else {
@@ -372,9 +372,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
         let fail = |answer: &Answer| answer.error.clone();
         let loaded = own.ask(&request)?;
         if let Some(message) = fail(&loaded) {
-            return Err(Error::device(message));
+            return Err(worker_failed(message));
         }
-        let script = whitebox::harness::record::root().join("tests/bench/crate_torch.py");
+        let script = whitebox::harness::record::root(None).join("tests/bench/crate_torch.py");
         let mut others = Vec::new();
         for compile in [false, true] {
             if compile && (!arguments.compile || request.work == "rates") {
@@ -564,18 +564,23 @@ impl Worker {
                 input,
                 output: BufReader::new(output),
             }),
-            _ => Err(Error::device("a worker without input and output")),
+            _ => Err(worker_failed("it has no input and output")),
         }
     }
 
     fn ask(&mut self, request: &Request) -> Result<Answer> {
-        let line = serde_json::to_string(request).map_err(Error::device)?;
-        writeln!(self.input, "{line}").map_err(Error::device)?;
+        let line = serde_json::to_string(request).map_err(worker_failed)?;
+        writeln!(self.input, "{line}").map_err(worker_failed)?;
         let mut answer = String::new();
-        self.output.read_line(&mut answer).map_err(Error::device)?;
+        self.output.read_line(&mut answer).map_err(worker_failed)?;
         serde_json::from_str(&answer)
-            .map_err(|e| Error::device(format!("{e} in a worker's answer {answer:?}")))
+            .map_err(|e| worker_failed(format!("{e} in its answer {answer:?}")))
     }
+}
+
+/// The error of a conversation with a worker.
+fn worker_failed(message: impl std::fmt::Display) -> Error {
+    Error::program("worker", message)
 }
 
 impl Drop for Worker {
@@ -710,8 +715,8 @@ impl OnDevice for Serve {
 fn serve<D: Backbone<f32>>(device: &D) -> Result<()> {
     let mut subject = None;
     for line in std::io::stdin().lock().lines() {
-        let line = line.map_err(Error::device)?;
-        let request: Request = serde_json::from_str(&line).map_err(Error::device)?;
+        let line = line.map_err(worker_failed)?;
+        let request: Request = serde_json::from_str(&line).map_err(worker_failed)?;
         let mut answer = Answer::default();
         if request.r#do == "load" {
             let mut loaded = Subject::load(&request, device)?;
@@ -724,7 +729,7 @@ fn serve<D: Backbone<f32>>(device: &D) -> Result<()> {
             answer.seconds = Some(start.elapsed().as_secs_f64());
         }
         answer.peak_kib = peak_kib();
-        println!("{}", serde_json::to_string(&answer).map_err(Error::device)?);
+        println!("{}", serde_json::to_string(&answer).map_err(worker_failed)?);
     }
     Ok(())
 }

@@ -42,7 +42,25 @@ fn damaged_idx_files_are_named_with_what_is_wrong() {
     std::fs::write(&images, &good[..good.len() - 1]).unwrap();
     fail(&mut run(), 1, &["train-images-idx3-ubyte", "2367 bytes"]);
     std::fs::write(&images, b"\x1f\x8b\x08\x00").unwrap();
-    fail(&mut run(), 1, &["train-images-idx3-ubyte", "magic number"]);
+    fail(&mut run(), 1, &["train-images-idx3-ubyte", "gzip"]);
+    std::fs::write(&images, b"\x00\x00\x0c\x02....").unwrap();
+    let words = ["train-images-idx3-ubyte", "magic number", "QMNIST"];
+    fail(&mut run(), 1, &words);
+    // Axes that no memory holds are not waited for.
+    std::fs::write(
+        &images,
+        [0, 0, 8, 3]
+            .iter()
+            .copied()
+            .chain([0xff; 12])
+            .collect::<Vec<u8>>(),
+    )
+    .unwrap();
+    fail(
+        &mut run(),
+        1,
+        &["train-images-idx3-ubyte", "at most", "4294967295"],
+    );
     std::fs::remove_file(&images).unwrap();
     std::fs::write(data.join("train-images-idx3-ubyte.gz"), b"\x1f\x8b\x08\x00").unwrap();
     fail(&mut run(), 1, &["train-images-idx3-ubyte.gz", "gzip"]);

@@ -1,9 +1,12 @@
 //! The programs as a user runs them: output, exit codes, one-line errors, nothing half-written.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod checkpoints;
+mod endings;
 mod errors;
 mod experiment;
 mod house;
+mod pictures;
 mod rate;
 mod training;
 
@@ -86,8 +89,15 @@ fn tiny_training(path: &Path) -> Command {
     training_of(3, path)
 }
 
-/// The same for `epochs` epochs.
+/// The same for `epochs` epochs, whatever lies at `path`.
 fn training_of(epochs: usize, path: &Path) -> Command {
+    let mut command = first_training_of(epochs, path);
+    command.arg("--replace");
+    command
+}
+
+/// The same, into a new file.
+fn first_training_of(epochs: usize, path: &Path) -> Command {
     let mut command = whitebox();
     command
         .args([

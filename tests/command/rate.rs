@@ -96,3 +96,60 @@ fn bad_input_to_rate_is_one_clear_line() {
     command.arg("--bases").arg(path("u.npy"));
     fail(&mut command, 1, &["basis", "(6, p)", "(5, 3)"]);
 }
+
+#[test]
+fn shape_bounds_and_the_official_number_are_printed_for_every_array_of_a_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let rate = |tokens: &str, flags: &[&str]| -> Vec<serde_json::Value> {
+        let mut command = whitebox();
+        command.arg("rate").arg("--tokens").arg(path(tokens));
+        command.args(["--epsilon", "0.5"]).args(flags);
+        let printed = succeed(&mut command);
+        let lines = printed.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    write_npy(&path("z.npy"), &tokens());
+    write_npy(&path("t.npy"), &tokens().reversed_axes());
+    let batch = ndarray::stack![ndarray::Axis(0), tokens(), 2.0 * tokens()];
+    write_npy(&path("b.npy"), &batch);
+    write_npy(&path("u.npy"), &bases());
+    let [z] = &rate("z.npy", &[])[..] else {
+        panic!("not one line")
+    };
+    assert_eq!((&z["d"], &z["N"]), (&6.into(), &9.into()));
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let (low, high) = (number(&z["R_bounds"][0]), number(&z["R_bounds"][1]));
+    assert!(0.0 < low && low < number(&z["R"]) && number(&z["R"]) < high);
+    // Rows are said to be tokens, or are taken for coordinates: the shape shows which.
+    assert_eq!(rate("t.npy", &["--rows"])[0], *z);
+    let turned = &rate("t.npy", &[])[0];
+    assert_eq!((&turned["d"], &turned["N"]), (&9.into(), &6.into()));
+    let lines = rate("b.npy", &[]);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0], *z);
+    assert!(number(&lines[1]["R"]) > number(&z["R"]));
+    let bases_file = path("u.npy");
+    let flags = ["--official", "--bases", bases_file.to_str().unwrap()];
+    let official = &rate("z.npy", &flags)[0];
+    let mut projection = Array2::<f64>::zeros((9, 6));
+    for (k, u) in bases().outer_iter().enumerate() {
+        let block = projection.slice_mut(ndarray::s![.., 3 * k..3 * k + 3]);
+        tokens().t().dot(&u).assign_to(block);
+    }
+    let expected = whitebox::exact::official_rate::official_rate(projection.view(), 2).unwrap();
+    assert_eq!(number(&official["Rc_official"]), expected.total);
+    // Parallel tokens have the least rate for their size, orthogonal ones of one length the most.
+    write_npy(&path("p.npy"), &Array2::from_elem((3, 3), 0.5));
+    write_npy(&path("o.npy"), &(0.7 * Array2::<f64>::eye(3)));
+    for (name, index) in [("p.npy", 0), ("o.npy", 1)] {
+        let found = &rate(name, &[])[0];
+        let bound = number(&found["R_bounds"][index]);
+        assert!(
+            (number(&found["R"]) - bound).abs() < 1e-12 * bound,
+            "{found}"
+        );
+    }
+}

@@ -495,3 +495,124 @@ vectorised! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fused::layer_norm;
+    use crate::vectorised::tests::with;
+    use crate::vectorised::Instructions;
+
+    fn numbers(count: usize, frequency: f64) -> Vec<f32> {
+        (0..count)
+            .map(|i| (i as f64 * frequency).sin() as f32)
+            .collect()
+    }
+
+    /// `W` and `dH` to `H` and `dW`, two samples of two heads of `p` dimensions.
+    fn kernel(roles: Roles, tokens: usize, p: usize) -> [Vec<f32>; 2] {
+        let none = Panels::of(Matrix::new(&[], 0, 0));
+        let gain = vec![1.0; 2 * p];
+        let weights = Weights {
+            norm: layer_norm::Weights {
+                gain: &gain,
+                bias: &gain,
+                epsilon: 0.0,
+            },
+            projection: &none,
+            projection_bias: None,
+            output: None,
+            heads: 2,
+            head_width: p,
+            roles,
+        };
+        let mut saved = Saved::unfilled(2 * tokens, &weights, None);
+        let w = numbers(saved.projection.len(), 0.317);
+        saved.projection.copy_from_slice(&w);
+        saved.attend(tokens, &weights);
+        let dread = numbers(saved.read.len(), 0.513);
+        let mut dw = Buffer::unfilled(w.len());
+        backward_all(&saved, &dread, tokens, &weights, &mut dw);
+        [saved.read.to_vec(), dw.to_vec()]
+    }
+
+    /// The same by the formulas of the module above, in f64, every map whole.
+    fn formulas(roles: Roles, tokens: usize, p: usize) -> [Vec<f64>; 2] {
+        let (n, inner) = (tokens, 2 * p);
+        let columns = inner * roles.count();
+        let w = numbers(2 * n * columns, 0.317);
+        let dread = numbers(2 * n * inner, 0.513);
+        let mut read = vec![0.0; 2 * n * inner];
+        let mut dw = vec![0.0; w.len()];
+        let scale = (p as f64).powf(-0.5);
+        for (sample, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let place = |role: usize, token: usize, i: usize| {
+                let role = if roles == Roles::One { 0 } else { role };
+                (sample * n + token) * columns + role * inner + head * p + i
+            };
+            let value = |role, token, i| f64::from(w[place(role, token, i)]);
+            let of_read = |token: usize, i: usize| (sample * n + token) * inner + head * p + i;
+            let dh = |token, i| f64::from(dread[of_read(token, i)]);
+            for i in 0..n {
+                let scores = (0..n)
+                    .map(|j| scale * (0..p).map(|c| value(0, i, c) * value(1, j, c)).sum::<f64>());
+                let weights: Vec<f64> = scores.map(f64::exp).collect();
+                let sum: f64 = weights.iter().sum();
+                let a: Vec<f64> = weights.iter().map(|w| w / sum).collect();
+                let da: Vec<f64> = (0..n)
+                    .map(|j| (0..p).map(|c| dh(i, c) * value(2, j, c)).sum())
+                    .collect();
+                let r: f64 = a.iter().zip(&da).map(|(a, da)| a * da).sum();
+                for j in 0..n {
+                    let ds = scale * a[j] * (da[j] - r);
+                    for c in 0..p {
+                        read[of_read(i, c)] += a[j] * value(2, j, c);
+                        dw[place(0, i, c)] += ds * value(1, j, c);
+                        dw[place(1, j, c)] += ds * value(0, i, c);
+                        dw[place(2, j, c)] += a[j] * dh(i, c);
+                    }
+                }
+            }
+        }
+        [read, dw]
+    }
+
+    #[test]
+    fn tiles_and_strips_make_what_whole_maps_do() {
+        for roles in [Roles::One, Roles::Three] {
+            for (tokens, p) in [(1, 3), (5, 8), (64, 16), (65, 4), (130, 32)] {
+                let [read, dw] = kernel(roles, tokens, p);
+                let exact = formulas(roles, tokens, p);
+                for (found, exact) in [(read, &exact[0]), (dw, &exact[1])] {
+                    // Sums of at most 2 n terms of sizes up to p: n p units of rounding are far above what they
+                    // come to, and far below any wrong term.
+                    let bound = (tokens * p + 16) as f64 * f64::from(f32::EPSILON);
+                    for (found, exact) in found.iter().zip(exact) {
+                        let error = (f64::from(*found) - exact).abs();
+                        assert!(error <= bound, "{roles:?} {tokens} {p}: {found} {exact}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn avx2_and_avx512_make_the_same_bits() {
+        for roles in [Roles::One, Roles::Three] {
+            let on = |limit| with(limit, || kernel(roles, 197, 64));
+            assert!(
+                on(Instructions::Avx2) == on(Instructions::Avx512),
+                "{roles:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_nan_in_one_token_reaches_its_own_sample_alone() {
+        let mut scores = vec![0.0; LANES];
+        scores[1] = f32::NAN;
+        let (mut largest, mut inverse) = ([0.0], [0.0]);
+        exponentials_of_rows(&mut scores, 3, 1.0, &mut largest, &mut inverse);
+        assert!(inverse[0].is_nan());
+    }
+}

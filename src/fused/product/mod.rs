@@ -415,3 +415,149 @@ pub fn add_transpose(s: &mut [f32], n: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectorised::tests::with;
+    use crate::vectorised::Instructions;
+
+    fn numbers(count: usize, frequency: f32) -> Vec<f32> {
+        (0..count).map(|i| (i as f32 * frequency).sin()).collect()
+    }
+
+    /// `c + alpha a b` in f64, and the sum of the sizes of its terms.
+    fn exact(c: f64, a: Matrix<'_>, b: Matrix<'_>, row: usize, column: usize) -> [f64; 2] {
+        let entry = |m: Matrix<'_>, i: usize, j: usize| {
+            f64::from(m.data[i * m.row_stride + j * m.column_stride])
+        };
+        let terms = (0..a.columns).map(|k| 0.7 * entry(a, row, k) * entry(b, k, column));
+        terms.fold([c, c.abs()], |[sum, size], term| {
+            [sum + term, size + term.abs()]
+        })
+    }
+
+    /// Rows, columns, depth: of a projection, its gradient, scores and what is read by them at the sizes of the
+    /// networks, and sizes that fill no tile.
+    const SHAPES: [[usize; 3]; 9] = [
+        [197, 384, 384],
+        [384, 384, 1576],
+        [64, 128, 64],
+        [24, 208, 48],
+        [24, 64, 1025],
+        [50, 32, 32],
+        [7, 13, 5],
+        [1, 1, 1],
+        [96, 100, 600],
+    ];
+
+    /// Both factors as they are and transposed, the right one in order or in place.
+    fn products([m, n, k]: [usize; 3]) -> Vec<Vec<f32>> {
+        let (a, b) = (numbers(m * k, 0.37), numbers(n * k, 0.53));
+        let lefts = [Matrix::new(&a, m, k), Matrix::new(&a, k, m).t()];
+        let rights = [Matrix::new(&b, k, n), Matrix::new(&b, n, k).t()];
+        let mut found = Vec::new();
+        for left in lefts {
+            for right in rights {
+                let mut results = [vec![0.25; m * n], vec![0.25; m * n]];
+                let panels = [Panels::of(right), Panels::in_place(right)];
+                for (result, panels) in results.iter_mut().zip(&panels) {
+                    product(MatrixMut::new(result, m, n), left, panels, 0.7, true);
+                }
+                assert_eq!(results[0], results[1], "{m} {n} {k}");
+                // Rows on their own are the same rows.
+                let mut rows = vec![0.25; m * n];
+                let half = m / 2;
+                for (start, count) in [(0, half), (half, m - half)] {
+                    let result = MatrixMut::new(&mut rows[start * n..], count, n);
+                    product(result, left.row_block(start, count), &panels[0], 0.7, true);
+                }
+                assert_eq!(results[0], rows, "{m} {n} {k}");
+                for (index, value) in rows.iter().enumerate().step_by(37) {
+                    let [exact, size] = exact(0.25, left, right, index / n, index % n);
+                    // k + 2 roundings bound each sum.
+                    let bound = (k + 2) as f64 * f64::from(f32::EPSILON) / 2.0 * size;
+                    assert!((f64::from(*value) - exact).abs() <= bound, "{m} {n} {k}");
+                }
+                found.push(rows);
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn products_are_right_and_the_same_bits_with_avx2_and_avx512() {
+        // The baseline has no instruction that multiplies and adds with one rounding: its products are right, but
+        // not the same bits.
+        for shape in SHAPES {
+            let mut before: Option<Vec<Vec<f32>>> = None;
+            for limit in [
+                Instructions::Avx2,
+                Instructions::Avx512,
+                Instructions::Baseline,
+            ] {
+                let found = with(limit, || products(shape));
+                if limit > Instructions::Baseline {
+                    let first = before.get_or_insert_with(|| found.clone());
+                    assert!(*first == found, "{shape:?} with {limit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn panels_side_by_side_and_stacked_are_those_of_the_whole() {
+        let (a, b) = (numbers(70 * 5, 0.37), numbers(70 * 9, 0.53));
+        let left = numbers(4 * 70, 0.71);
+        let (a, b) = (Matrix::new(&a, 70, 5), Matrix::new(&b, 70, 9));
+        let left = Matrix::new(&left, 4, 70);
+        let mut whole = vec![0.0; 4 * 14];
+        let beside = Panels::beside(a, b);
+        product(MatrixMut::new(&mut whole, 4, 14), left, &beside, 1.0, false);
+        let mut parts = vec![0.0; 4 * 14];
+        let result = MatrixMut::strided(&mut parts, 4, 5, 14);
+        product(result, left, &Panels::of(a), 1.0, false);
+        let result = MatrixMut::strided(&mut parts[5..], 4, 9, 14);
+        product(result, left, &Panels::of(b), 1.0, false);
+        assert_eq!(whole, parts);
+        let stacked = Panels::stacked(a.row_block(0, 30), a.row_block(30, 40));
+        let mut again = vec![0.0; 4 * 5];
+        product(MatrixMut::new(&mut again, 4, 5), left, &stacked, 1.0, false);
+        for (row, again) in again.chunks_exact(5).enumerate() {
+            assert_eq!(again, &whole[row * 14..row * 14 + 5]);
+        }
+    }
+
+    #[test]
+    fn a_matrix_plus_its_transpose_is_symmetric() {
+        let n = 37;
+        let s = numbers(n * n, 0.37);
+        let mut sum = s.clone();
+        add_transpose(&mut sum, n);
+        for i in 0..n {
+            for j in 0..n {
+                assert_eq!(sum[i * n + j], s[i * n + j] + s[j * n + i]);
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_of_columns_may_be_written_by_different_threads() {
+        let mut numbers = vec![0.0; 6 * 8];
+        let blocks = MatrixMut::new(&mut numbers, 6, 8).column_blocks(2);
+        std::thread::scope(|scope| {
+            for (index, mut block) in blocks.into_iter().enumerate() {
+                scope.spawn(move || block.fill(index as f32));
+            }
+        });
+        for row in numbers.chunks_exact(8) {
+            assert_eq!(row, [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "past its slice")]
+    fn a_slice_that_is_too_short_is_refused() {
+        Matrix::new(&[1.0; 3], 2, 2);
+    }
+}

@@ -274,6 +274,7 @@ fn transposed_by_avx(rows: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vectorised::tests::with;
 
     #[test]
     fn a_square_is_transposed_by_every_set_of_instructions() {
@@ -282,8 +283,7 @@ mod tests {
             *value = index as f32;
         }
         for limit in Instructions::ALL {
-            Instructions::limit(limit);
-            for (i, column) in transposed(rows).iter().enumerate() {
+            for (i, column) in with(limit, || transposed(rows)).iter().enumerate() {
                 for (j, value) in column.iter().enumerate() {
                     assert_eq!(*value, rows[j][i], "{limit}");
                 }
