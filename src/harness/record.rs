@@ -185,7 +185,8 @@ pub fn root(chosen: Option<&Path>) -> PathBuf {
     source.unwrap_or(here)
 }
 
-fn machine() -> String {
+/// Processor, cores and system.
+pub fn machine() -> String {
     let model = std::fs::read_to_string("/proc/cpuinfo")
         .ok()
         .and_then(|text| {

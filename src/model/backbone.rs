@@ -27,7 +27,7 @@ pub enum Path {
 }
 
 /// A dfdx device that can run an embedding and a stack of layers.
-pub trait Backbone<E: Real>: Device<E> {
+pub trait Backbone<E: Real>: Device<E> + Send + Sync {
     /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
     /// able to ask for their gradient.
     ///

@@ -2,11 +2,12 @@
 
 use clap::ValueEnum;
 use dfdx::prelude::*;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::recipe::Decay;
 use crate::error::{Error, Result};
-use crate::fused::{self, buffer::Buffer};
+use crate::fused;
 use crate::model::parameters::{Parameter, Visitor};
 use crate::model::{Backbone, Classifier};
 
@@ -115,12 +116,51 @@ impl Optimiser {
             }
         }
         self.steps += 1;
-        network.visit_parameters(&mut Update {
-            optimiser: self,
+        let mut read = Read(Vec::new());
+        network.visit_parameters(&mut read)?;
+        let values = self.update(read.0, gradients, learning_rate)?;
+        network.visit_parameters(&mut Write(values.into_iter()))
+    }
+
+    /// The parameters' values after the step, side by side; nothing for what is frozen.
+    fn update(
+        &mut self,
+        parameters: Vec<(Parameter, Values<'_>)>,
+        gradients: &[Vec<f32>],
+        learning_rate: f64,
+    ) -> Result<Vec<Option<Vec<f32>>>> {
+        let count = parameters.len();
+        let mut moments: Vec<Vec<&mut [f32]>> = (0..count).map(|_| Vec::new()).collect();
+        for moment in &mut self.moments {
+            for (all, moment) in moments.iter_mut().zip(moment) {
+                all.push(moment);
+            }
+        }
+        let step = Step {
+            method: self.method,
+            number: self.steps,
             learning_rate,
-            gradients,
-            index: 0,
-        })
+        };
+        let (decay, weight_decay, frozen) = (self.decay, self.weight_decay, &self.frozen);
+        let tasks = parameters.into_par_iter().zip(moments).enumerate();
+        let tasks = tasks
+            .with_max_len(1)
+            .map(|(index, ((parameter, values), moments))| {
+                if frozen.get(index) == Some(&true) {
+                    return Ok(None);
+                }
+                let decays = match decay {
+                    Decay::All => true,
+                    // Class token and positions have an axis of length 1 in front.
+                    Decay::Matrices => parameter.shape.len() >= 2 && parameter.shape[0] > 1,
+                };
+                let decay = if decays { weight_decay } else { 0.0 };
+                let gradient = gradients.get(index).map_or(&[][..], Vec::as_slice);
+                let mut values = values();
+                step.take(&parameter, decay, &mut values, gradient, moments)?;
+                Ok(Some(values))
+            });
+        tasks.collect()
     }
 
     /// The moments, by moment, then by parameter in the order of the network.
@@ -135,67 +175,81 @@ impl Optimiser {
     }
 }
 
-struct Update<'a> {
-    optimiser: &'a mut Optimiser,
-    learning_rate: f64,
-    gradients: &'a [Vec<f32>],
-    index: usize,
-}
+/// What copies a parameter's values out, on any thread.
+type Values<'a> = Box<dyn FnOnce() -> Vec<f32> + Send + 'a>;
 
-impl<D: Device<f32>> Visitor<f32, D> for Update<'_> {
+/// Gives access to all parameters at once.
+struct Read<'a>(Vec<(Parameter, Values<'a>)>);
+
+impl<D: Backbone<f32>> Visitor<f32, D> for Read<'_> {
     fn visit<S: Shape>(
         &mut self,
         parameter: &Parameter,
         tensor: &mut Tensor<S, f32, D>,
     ) -> Result<()> {
-        let index = self.index;
-        self.index += 1;
-        let optimiser = &mut *self.optimiser;
-        if optimiser.frozen.get(index) == Some(&true) {
-            return Ok(());
+        // Shares its numbers.
+        let tensor = tensor.clone();
+        let values = move || {
+            let mut values = vec![0.0; tensor.shape().num_elements()];
+            tensor.copy_into(&mut values);
+            values
+        };
+        self.0.push((parameter.clone(), Box::new(values)));
+        Ok(())
+    }
+}
+
+/// Puts new values in place of the old ones, where there are some.
+struct Write(std::vec::IntoIter<Option<Vec<f32>>>);
+
+impl<D: Backbone<f32>> Visitor<f32, D> for Write {
+    fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, D>) -> Result<()> {
+        if let Some(Some(values)) = self.0.next() {
+            let new = tensor.device().try_tensor_from_vec(values, *tensor.shape());
+            *tensor = new.map_err(Error::device)?;
         }
-        let mut values = Buffer::unfilled(tensor.shape().num_elements());
-        let gradient = self.gradients.get(index).map_or(&[][..], Vec::as_slice);
-        let mut moments: Vec<&mut [f32]> = optimiser
-            .moments
-            .iter_mut()
-            .filter_map(|moment| moment.get_mut(index).map(Vec::as_mut_slice))
-            .collect();
-        let unfit_length = moments
-            .iter()
-            .map(|moment| moment.len())
+        Ok(())
+    }
+}
+
+/// The rule and the constants of one step.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    method: Method,
+    number: i32,
+    learning_rate: f64,
+}
+
+impl Step {
+    /// Steps `values` along `gradient`.
+    fn take(
+        self,
+        parameter: &Parameter,
+        decay: f64,
+        values: &mut [f32],
+        gradient: &[f32],
+        mut moments: Vec<&mut [f32]>,
+    ) -> Result<()> {
+        let lengths = moments.iter().map(|moment| moment.len());
+        let unfit_length = lengths
             .chain([gradient.len()])
             .find(|&length| length != values.len());
         if let Some(length) = unfit_length {
             return Err(unfit(parameter, values.len(), length));
         }
-        tensor.copy_into(&mut values);
-        let decays = match optimiser.decay {
-            Decay::All => true,
-            // Class token and positions have an axis of length 1 in front.
-            Decay::Matrices => parameter.shape.len() >= 2 && parameter.shape[0] > 1,
-        };
-        let decay = if decays { optimiser.weight_decay } else { 0.0 };
         let rate = self.learning_rate;
-        match (optimiser.method, &mut moments[..]) {
+        match (self.method, &mut moments[..]) {
             (Method::AdamW, [first, second]) => {
-                fused::optimiser::AdamW::at(optimiser.steps, rate, decay, [0.9, 0.999], 1e-8).step(
-                    &mut values,
-                    first,
-                    second,
-                    gradient,
-                );
+                let rule =
+                    fused::optimiser::AdamW::at(self.number, rate, decay, [0.9, 0.999], 1e-8);
+                rule.step(values, first, second, gradient);
             }
             (Method::Lion, [moment]) => {
-                fused::optimiser::Lion::at(rate, decay, [0.9, 0.99]).step(
-                    &mut values,
-                    moment,
-                    gradient,
-                );
+                let rule = fused::optimiser::Lion::at(rate, decay, [0.9, 0.99]);
+                rule.step(values, moment, gradient);
             }
-            (_, found) => return Err(unfit(parameter, optimiser.method.moments(), found.len())),
+            (_, found) => return Err(unfit(parameter, self.method.moments(), found.len())),
         }
-        tensor.copy_from(&values);
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-"""The CRATE and ViT classifiers in PyTorch, written for the speed comparison only: eager modules, float32;
-of CRATE one product per line of the papers' formulas, of ViT PyTorch's own fused attention.
+"""The CRATE and ViT classifiers in PyTorch, written for the speed comparison only: eager modules, float32, one
+product per line of the papers' formulas, or with PyTorch's own fused attention (a ViT always has it).
 
 A worker: reads one JSON request per line, answers one JSON line. `bench_vs_pytorch` drives it.
 """
@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 
 class Attention(nn.Module):
-    def __init__(self, d, heads, p):
+    def __init__(self, d, heads, p, fused):
         super().__init__()
-        self.heads, self.p = heads, p
+        self.heads, self.p, self.fused = heads, p, fused
         self.norm = nn.LayerNorm(d)
         self.bases = nn.Linear(d, heads * p, bias=False)
         self.output = nn.Linear(heads * p, d)
@@ -30,8 +30,11 @@ class Attention(nn.Module):
     def forward(self, z):
         b, n, _ = z.shape
         w = self.bases(self.norm(z)).view(b, n, self.heads, self.p).transpose(1, 2)
-        scores = torch.matmul(w, w.transpose(-1, -2)) * self.p**-0.5
-        read = torch.matmul(scores.softmax(dim=-1), w)
+        if self.fused:
+            read = F.scaled_dot_product_attention(w, w, w)
+        else:
+            scores = torch.matmul(w, w.transpose(-1, -2)) * self.p**-0.5
+            read = torch.matmul(scores.softmax(dim=-1), w)
         return self.output(read.transpose(1, 2).reshape(b, n, -1))
 
 
@@ -79,7 +82,7 @@ class Perceptron(nn.Module):
 
 
 class Classifier(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, fused):
         super().__init__()
         d, patch = c["d"], c["patch"]
         self.patch = patch
@@ -99,7 +102,7 @@ class Classifier(nn.Module):
             blocks = (
                 [MultiHead(d, c["heads"]), Perceptron(d)]
                 if vit
-                else [Attention(d, c["heads"], d // c["heads"]), Ista(d)]
+                else [Attention(d, c["heads"], d // c["heads"], fused), Ista(d)]
             )
             return nn.ModuleList(blocks)
 
@@ -132,13 +135,14 @@ class Subject:
         torch.manual_seed(0)
         c = request["network"]
         self.device = request.get("device", "cpu")
-        self.model = Classifier(c).to(self.device)
+        self.mode = request["mode"]
+        self.model = Classifier(c, self.mode != "eager").to(self.device)
         batch = request["batch"]
         self.x = torch.randn(batch, c["channels"], c["image"], c["image"]).to(self.device)
         self.y = torch.randint(0, c["classes"], (batch,)).to(self.device)
         self.work = request["work"]
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
-        self.run = torch.compile(self.model) if request.get("compile") else self.model
+        self.run = torch.compile(self.model) if self.mode == "compiled" else self.model
 
     def once(self):
         self.work_once()
@@ -146,6 +150,10 @@ class Subject:
             torch.cuda.synchronize()
 
     def work_once(self):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.mode == "bf16"):
+            self.forward_or_train()
+
+    def forward_or_train(self):
         if self.work == "forward":
             with torch.no_grad():
                 self.run(self.x)

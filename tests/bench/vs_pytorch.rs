@@ -1,14 +1,17 @@
 //! # Is this faster than PyTorch on the same processor?
 //!
-//! Times this program and the same network in PyTorch (`tests/bench/crate_torch.py`, eager, float32,
-//! the same number of threads) in turn: one run of each, again and again, so that a slow spell of the
-//! machine hits both. Each is a process of its own, so that the peak memory is its own too.
+//! Times this program and the same network in PyTorch (`tests/bench/crate_torch.py`, float32, the same number of
+//! threads) in turn: one run of each, again and again, so that a slow spell of the machine hits all. Each is a
+//! process of its own, so that the peak memory is its own too. PyTorch runs eagerly, once with a product for every
+//! formula and once with its `scaled_dot_product_attention`; the faster of the two counts.
 //!
 //! **Run**: `cargo run --release --bin bench_vs_pytorch -- --python PYTHON`, with a Python that has
-//! torch; without one only this program is timed. Half an hour on two cores. With `--device cuda`, and
+//! torch; without one only this program is timed. A quarter of an hour on two cores. The table goes to a folder named
+//! after the processor's instructions, so that one machine's does not replace another's. With `--device cuda`, and
 //! a program built with `--features cuda`, both run on the first GPU, and every row is also held against the
 //! speed of one large matrix product there.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -18,15 +21,21 @@ use dfdx::prelude::{MeanTo, Tensor, TryMatMul};
 use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use whitebox::exact::official_rate;
+use whitebox::fused::buffer::Buffer;
+use whitebox::fused::product::{product, Matrix, MatrixMut, Panels};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::device::{DeviceArguments, DeviceName, OnDevice};
+use whitebox::harness::record;
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
+use whitebox::measure::trend::fit_line;
 use whitebox::model::{Architecture, Backbone, Classifier, Config};
 use whitebox::train::optimiser::{Method, Optimiser};
 use whitebox::train::recipe::Decay;
+use whitebox::vectorised::Instructions;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
 
 /// Time this program and PyTorch in turn.
@@ -41,7 +50,7 @@ struct Arguments {
     /// Runs of each side per row; the median counts.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
-    /// Also time torch.compile.
+    /// Also time torch.compile, and a training step in bfloat16, of the first two networks.
     #[arg(long)]
     compile: bool,
     #[command(flatten)]
@@ -96,14 +105,15 @@ impl Network {
 
     /// Products and sums of the matrix products that one picture needs in a forward pass.
     ///
-    /// A token costs 2 n d in the attention of a layer, and 4 d^2 (U^T Z, the way back, and D twice) in its other
-    /// products; in a ViT's 12 d^2.
-    fn flops(self) -> f64 {
+    /// A token costs 2 n d in the attention of a layer, and 3 d^2 (U^T Z, the way back, and the folded step; on a GPU 4,
+    /// with D twice) in its other products; in a ViT's 12 d^2.
+    fn flops(self, device: &str) -> f64 {
         let side = self.image / self.patch;
         let patches = side * side;
         let (n, d) = (patches + 1, self.d);
         let dense = match self.architecture {
             Architecture::Vit => 12,
+            _ if device == "cpu" => 3,
             _ => 4,
         };
         let layers = self.depth * n * (dense * d * d + 2 * n * d);
@@ -122,6 +132,21 @@ impl Network {
     }
 }
 
+/// How PyTorch runs a network.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// A product for every formula.
+    #[default]
+    Eager,
+    /// Attention in one operation.
+    Fused,
+    /// `torch.compile`.
+    Compiled,
+    /// Products in bfloat16, by autocast.
+    Bf16,
+}
+
 /// A request to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Request {
@@ -132,8 +157,9 @@ struct Request {
     threads: usize,
     /// As PyTorch calls it.
     device: String,
+    /// How PyTorch runs.
     #[serde(default)]
-    compile: bool,
+    mode: Mode,
     /// For the rates; rows of the matrices of a product.
     #[serde(default)]
     tokens: usize,
@@ -155,7 +181,7 @@ impl Request {
             batch,
             threads,
             device: "cpu".into(),
-            compile: false,
+            mode: Mode::default(),
             tokens: 0,
             heads: 0,
             p: 0,
@@ -167,8 +193,8 @@ impl Request {
     fn flops(&self) -> f64 {
         match self.work.as_str() {
             "product" => 2.0 * (self.tokens as f64).powi(3),
-            "train" => 3.0 * self.batch as f64 * self.network.flops(),
-            "forward" => self.batch as f64 * self.network.flops(),
+            "train" => 3.0 * self.batch as f64 * self.network.flops(&self.device),
+            "forward" => self.batch as f64 * self.network.flops(&self.device),
             _ => f64::NAN,
         }
     }
@@ -190,16 +216,20 @@ struct Row {
     work: String,
     batch: usize,
     threads: usize,
-    /// Medians, seconds; the other side's missing without PyTorch.
+    tokens: usize,
+    /// Medians, seconds; those of PyTorch missing without it, and where it was not asked.
     seconds: f64,
-    torch_seconds: Option<f64>,
-    torch_compiled_seconds: Option<f64>,
-    /// Median of the ratios of neighbouring runs: above 1 this program is faster.
+    eager_seconds: Option<f64>,
+    fused_seconds: Option<f64>,
+    compiled_seconds: Option<f64>,
+    bf16_seconds: Option<f64>,
+    /// Median of the ratios of neighbouring runs to the faster of eager and fused: above 1 this program is faster.
     ratio: Option<f64>,
     ratio_compiled: Option<f64>,
     peak_mib: f64,
+    /// Of the faster of eager and fused.
     torch_peak_mib: Option<f64>,
-    /// Products and sums of the matrix products in a second over those of one large product, where that was timed.
+    /// Products and sums of the matrix products in a second over those of one large product.
     of_product: Option<f64>,
 }
 
@@ -208,8 +238,16 @@ const OBJECTIVE: train::Objective = train::Objective {
     smoothing: 0.1,
     penalty: None,
 };
-/// Rows of the square matrices whose product is the ceiling.
+/// Rows of the square matrices whose product is the ceiling: on a GPU, and here.
 const PRODUCT: usize = 8192;
+const PRODUCT_HERE: usize = 2048;
+/// Most tokens for which maps are made whole: beyond, only PyTorch's fused attention is timed.
+const MOST_WHOLE: usize = 1100;
+/// Rows of a product that one task makes.
+const PRODUCT_ROWS: usize = 96;
+/// The end of the names of the cases that differ in tokens, and the fewest whose growth is fitted.
+const TOKENS: &str = " tokens";
+const FIRST_LONG: usize = 700;
 /// The end of the names of the cases that use a single thread.
 const ONE_THREAD: &str = ", one thread";
 
@@ -217,6 +255,7 @@ const ONE_THREAD: &str = ", one thread";
 struct Settings {
     repeats: u32,
     torch: Option<String>,
+    instructions: String,
 }
 
 fn main() -> ExitCode {
@@ -236,6 +275,11 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
     let small28 = Network::SMALL;
     let request = |work: &str, network, batch| Request::of(work, network, batch, threads);
     let mut cases = Vec::new();
+    for (threads, suffix) in [(threads, ""), (1, ONE_THREAD)] {
+        let mut product = Request::of("product", small28, 1, threads);
+        product.tokens = PRODUCT_HERE;
+        cases.push((format!("matrices of {PRODUCT_HERE} rows{suffix}"), product));
+    }
     let sizes = [
         ("CRATE-Tiny 224 px", tiny, vec![8, 1]),
         ("small net 28 px", small28, vec![128]),
@@ -264,12 +308,12 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
         }
     }
     // Cost growth: tokens at a fixed batch, batch at a fixed number of tokens, threads.
-    for side in [8, 16, 22, 32] {
+    for side in [8, 16, 22, 28, 32, 45, 64] {
         let network = Network {
             image: 16 * side,
             ..tiny
         };
-        let name = format!("CRATE-Tiny, {} tokens", side * side + 1);
+        let name = format!("CRATE-Tiny, {}{TOKENS}", side * side + 1);
         cases.push((name, request("train", network, 1)));
     }
     for batch in [2, 4, 16] {
@@ -321,38 +365,66 @@ fn cases_for_a_gpu(threads: usize) -> Result<Vec<(String, Request)>> {
     Ok(cases)
 }
 
+/// PyTorch's way of doing a request, its process, and what it took.
+struct Other {
+    mode: Mode,
+    worker: Worker,
+    seconds: Vec<f64>,
+    peak_kib: u64,
+}
+
+impl Other {
+    fn median(&self) -> f64 {
+        median(self.seconds.iter().copied())
+    }
+}
+
+/// The ways in which PyTorch is asked to do `request`.
+fn modes(name: &str, request: &Request, compile: bool) -> Vec<Mode> {
+    if ["rates", "product"].contains(&&*request.work) {
+        return vec![Mode::Eager];
+    }
+    let side = request.network.image / request.network.patch;
+    let mut modes = vec![Mode::Fused];
+    // A ViT always has the fused attention.
+    if request.network.architecture != Architecture::Vit && side * side < MOST_WHOLE {
+        modes.insert(0, Mode::Eager);
+    }
+    let first = ["CRATE-Tiny 224 px", "small net 28 px"].contains(&name);
+    if compile && first && request.batch >= 8 {
+        modes.push(Mode::Compiled);
+        if request.work == "train" {
+            modes.push(Mode::Bf16);
+        }
+    }
+    modes
+}
+
 fn compare(arguments: &Arguments) -> Result<()> {
     arguments.device.device.run(IsThere)?;
     let cuda = arguments.device.device == DeviceName::Cuda;
     let name = if cuda { "speed_cuda" } else { "speed" };
-    let run = Run::begin(name, &arguments.experiment, None)?;
-    let repeats = arguments.experiment.count(1, arguments.repeats) as u32;
+    let mut experiment = arguments.experiment.clone();
+    if !cuda && experiment.out.is_none() {
+        let instructions = Instructions::most().to_string();
+        let own = instructions.to_lowercase().replace('-', "");
+        experiment.out = Some(experiment.folder(name).join(own));
+    }
+    let run = Run::begin(name, &experiment, None)?;
+    let repeats = experiment.count(1, arguments.repeats) as u32;
     let mut rows = Vec::new();
     let mut version = None;
     let mut apology = None;
-    let mut ceiling = None;
-    println!(
-        "{:<52} {:>7} {:>5} {:>7} | {:>9} {:>9} {:>6} | {:>9} {:>6} | {:>8} {:>8} | {:>7}",
-        "",
-        "work",
-        "batch",
-        "threads",
-        "seconds",
-        "PyTorch",
-        "ratio",
-        "compiled",
-        "ratio",
-        "MiB",
-        "PyTorch",
-        "product"
-    );
+    let mut ceilings = HashMap::new();
+    println!("{}", Row::heading());
     let cases = if cuda {
         cases_for_a_gpu(run.threads)?
     } else {
         cases(run.threads)?
     };
+    let script = experiment.root().join("tests/bench/crate_torch.py");
     for (name, request) in cases {
-        if !name.contains(&arguments.only) {
+        if !name.contains(&arguments.only) && request.work != "product" {
             continue;
         }
         let own = std::env::current_exe().map_err(|e| {
@@ -369,102 +441,92 @@ fn compare(arguments: &Arguments) -> Result<()> {
             command.args(["--device", "cuda"]);
         }
         let mut own = Worker::start(&mut command)?;
-        let fail = |answer: &Answer| answer.error.clone();
-        let loaded = own.ask(&request)?;
-        if let Some(message) = fail(&loaded) {
+        if let Some(message) = own.ask(&request)?.error {
             return Err(worker_failed(message));
         }
-        let script = whitebox::harness::record::root(None).join("tests/bench/crate_torch.py");
         let mut others = Vec::new();
-        for compile in [false, true] {
-            if compile && (!arguments.compile || request.work == "rates") {
-                continue;
-            }
+        for mode in modes(&name, &request, arguments.compile) {
             let mut request = request.clone();
-            request.compile = compile;
-            let started = Worker::start(Command::new(&arguments.python).arg(&script));
-            let (other, loaded) = match started {
-                Ok(mut other) => {
-                    let loaded = other.ask(&request).unwrap_or_else(|e| Answer {
-                        error: Some(e.to_string()),
-                        ..Answer::default()
-                    });
-                    (Some(other), loaded)
-                }
-                Err(e) => (
-                    None,
+            request.mode = mode;
+            let loaded = Worker::start(Command::new(&arguments.python).arg(&script))
+                .and_then(|mut worker| Ok((worker.ask(&request)?, worker)));
+            match loaded {
+                Ok((
                     Answer {
-                        error: Some(e.to_string()),
-                        ..Answer::default()
+                        error: None,
+                        version: found,
+                        ..
                     },
-                ),
-            };
-            if let Some(message) = loaded.error {
-                apology = Some(message);
-                continue;
+                    worker,
+                )) => {
+                    version = found.or(version);
+                    others.push(Other {
+                        mode,
+                        worker,
+                        seconds: Vec::new(),
+                        peak_kib: 0,
+                    });
+                }
+                Ok((answer, _)) => apology = answer.error,
+                Err(error) => apology = Some(error.to_string()),
             }
-            version = loaded.version.or(version);
-            others.extend(other.map(|other| (compile, other, Vec::new(), 0)));
         }
         let again = Request {
             r#do: "run".into(),
             ..request.clone()
         };
-        let (mut seconds, mut peak) = (Vec::new(), 0);
+        let (mut seconds, mut peak_kib) = (Vec::new(), 0);
         for _ in 0..repeats {
             let answer = own.ask(&again)?;
             seconds.push(answer.seconds.unwrap_or(f64::NAN));
-            peak = answer.peak_kib.unwrap_or(0);
-            for (_, other, times, peak) in &mut others {
-                let answer = other.ask(&again)?;
-                times.push(answer.seconds.unwrap_or(f64::NAN));
-                *peak = answer.peak_kib.unwrap_or(0);
+            peak_kib = answer.peak_kib.unwrap_or(0);
+            for other in &mut others {
+                let answer = other.worker.ask(&again)?;
+                other.seconds.push(answer.seconds.unwrap_or(f64::NAN));
+                other.peak_kib = answer.peak_kib.unwrap_or(0);
             }
         }
-        let side = |compile: bool| others.iter().find(|o| o.0 == compile);
-        let ratio = |compile: bool| {
-            let (_, _, times, _) = side(compile)?;
-            Some(median(
-                times.iter().zip(&seconds).map(|(torch, own)| torch / own),
-            ))
+        let of = |mode: Mode| others.iter().find(|other| other.mode == mode);
+        let faster = [of(Mode::Eager), of(Mode::Fused)].into_iter().flatten();
+        let faster = faster.min_by(|a, b| a.median().total_cmp(&b.median()));
+        let ratio = |other: &Other| {
+            let pairs = other.seconds.iter().zip(&seconds);
+            median(pairs.map(|(torch, own)| torch / own))
         };
+        let side = request.network.image / request.network.patch;
         let mut row = Row {
             name,
             work: request.work.clone(),
             batch: request.batch,
             threads: request.threads,
+            tokens: match request.tokens {
+                0 => side * side + 1,
+                tokens => tokens,
+            },
             seconds: median(seconds.iter().copied()),
-            torch_seconds: side(false).map(|s| median(s.2.iter().copied())),
-            torch_compiled_seconds: side(true).map(|s| median(s.2.iter().copied())),
-            ratio: ratio(false),
-            ratio_compiled: ratio(true),
-            peak_mib: peak as f64 / 1024.0,
-            torch_peak_mib: side(false).map(|s| s.3 as f64 / 1024.0),
+            eager_seconds: of(Mode::Eager).map(Other::median),
+            fused_seconds: of(Mode::Fused).map(Other::median),
+            compiled_seconds: of(Mode::Compiled).map(Other::median),
+            bf16_seconds: of(Mode::Bf16).map(Other::median),
+            ratio: faster.map(ratio),
+            ratio_compiled: of(Mode::Compiled).map(ratio),
+            peak_mib: peak_kib as f64 / 1024.0,
+            torch_peak_mib: faster.map(|other| other.peak_kib as f64 / 1024.0),
             of_product: None,
         };
         let flops = request.flops() / row.seconds;
         if request.work == "product" {
-            ceiling = Some(flops);
+            // The ceiling is the faster side's.
+            let torch = row
+                .eager_seconds
+                .map_or(0.0, |torch| request.flops() / torch);
+            ceilings.insert(request.threads, flops.max(torch));
         }
-        row.of_product = ceiling.map(|ceiling| flops / ceiling);
-        let shown = |value: Option<f64>, decimals: usize| {
-            value.map_or("-".into(), |v| format!("{v:.decimals$}"))
-        };
-        println!(
-            "{:<52} {:>7} {:>5} {:>7} | {:>9.4} {:>9} {:>6} | {:>9} {:>6} | {:>8.0} {:>8} | {:>7}",
-            row.name,
-            row.work,
-            row.batch,
-            row.threads,
-            row.seconds,
-            shown(row.torch_seconds, 4),
-            shown(row.ratio, 2),
-            shown(row.torch_compiled_seconds, 4),
-            shown(row.ratio_compiled, 2),
-            row.peak_mib,
-            shown(row.torch_peak_mib, 0),
-            shown(row.of_product, 2),
-        );
+        let ceiling = ceilings.get(&request.threads);
+        row.of_product = ceiling
+            .map(|ceiling| flops / ceiling)
+            .filter(|f| f.is_finite());
+        println!("{}", row.line());
         rows.push(row);
     }
     if let Some(message) = apology {
@@ -474,56 +536,119 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let path = run.path("table.md");
     artefact::write(
         &path,
-        markdown(&rows, version.as_deref(), repeats).as_bytes(),
+        markdown(&rows, version.as_deref(), repeats, run.threads).as_bytes(),
     )?;
     let settings = Settings {
         repeats,
         torch: version,
+        instructions: Instructions::chosen().to_string(),
     };
     run.finish(settings, Vec::new(), rows, &Sources::default(), "speed.csv")
 }
 
+/// Columns of the table: the heading, and what stands below it.
+type Column = (&'static str, fn(&Row) -> String);
+
+fn number(value: Option<f64>, decimals: usize) -> String {
+    value.map_or("-".into(), |v| format!("{v:.decimals$}"))
+}
+
+impl Row {
+    const COLUMNS: [Column; 15] = [
+        ("", |row| row.name.clone()),
+        ("work", |row| row.work.clone()),
+        ("batch", |row| row.batch.to_string()),
+        ("threads", |row| row.threads.to_string()),
+        ("tokens", |row| row.tokens.to_string()),
+        ("seconds", |row| format!("{:.4}", row.seconds)),
+        ("eager, s", |row| number(row.eager_seconds, 4)),
+        ("fused, s", |row| number(row.fused_seconds, 4)),
+        ("ratio", |row| number(row.ratio, 2)),
+        ("compiled, s", |row| number(row.compiled_seconds, 4)),
+        ("ratio", |row| number(row.ratio_compiled, 2)),
+        ("bf16, s", |row| number(row.bf16_seconds, 4)),
+        ("MiB", |row| format!("{:.0}", row.peak_mib)),
+        ("PyTorch, MiB", |row| number(row.torch_peak_mib, 0)),
+        ("of a product", |row| number(row.of_product, 2)),
+    ];
+
+    fn padded(cells: impl Iterator<Item = String>) -> String {
+        let cells = cells.enumerate().map(|(column, cell)| match column {
+            0 => format!("{cell:<52}"),
+            _ => format!("{cell:>11}"),
+        });
+        cells.collect()
+    }
+
+    fn heading() -> String {
+        Self::padded(
+            Self::COLUMNS
+                .iter()
+                .map(|(heading, _)| (*heading).to_owned()),
+        )
+    }
+
+    fn line(&self) -> String {
+        Self::padded(Self::COLUMNS.iter().map(|(_, cell)| cell(self)))
+    }
+}
+
 /// The table as the book shows it.
-fn markdown(rows: &[Row], version: Option<&str>, repeats: u32) -> String {
-    let number = |value: Option<f64>, decimals: usize| {
-        value.map_or("-".into(), |v| format!("{v:.decimals$}"))
-    };
+fn markdown(rows: &[Row], version: Option<&str>, repeats: u32, threads: usize) -> String {
+    let headings: Vec<&str> = Row::COLUMNS.iter().map(|(heading, _)| *heading).collect();
     let mut text = format!(
-        "PyTorch {}, medians of {repeats} runs in turn.\n\n\
-         | | work | batch | threads | seconds | PyTorch, s | ratio | compiled, s | ratio | MiB | PyTorch, MiB | of a product |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "{}, {}; PyTorch {}; medians of {repeats} runs in turn.\n\n| {} |\n|---|---|{}\n",
+        record::machine(),
+        Instructions::chosen(),
         version.unwrap_or("not found"),
+        headings.join(" | "),
+        "--:|".repeat(headings.len() - 2),
     );
     for row in rows {
-        let cells = [
-            row.name.clone(),
-            row.work.clone(),
-            row.batch.to_string(),
-            row.threads.to_string(),
-            format!("{:.4}", row.seconds),
-            number(row.torch_seconds, 4),
-            number(row.ratio, 2),
-            number(row.torch_compiled_seconds, 4),
-            number(row.ratio_compiled, 2),
-            format!("{:.0}", row.peak_mib),
-            number(row.torch_peak_mib, 0),
-            number(row.of_product, 2),
-        ];
+        let cells: Vec<String> = Row::COLUMNS.iter().map(|(_, cell)| cell(row)).collect();
         text.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
-    for one in rows.iter().filter(|row| row.threads == 1) {
+    for one in rows.iter().filter(|row| row.threads == 1 && threads > 1) {
         let name = one.name.trim_end_matches(ONE_THREAD);
         let same = |row: &&Row| (&*row.name, &row.work, row.batch) == (name, &one.work, one.batch);
         if let Some(all) = rows.iter().find(same) {
-            let other = one.torch_seconds.zip(all.torch_seconds);
+            let gain = |seconds: fn(&Row) -> Option<f64>| {
+                number(
+                    seconds(one).zip(seconds(all)).map(|(one, all)| one / all),
+                    2,
+                )
+            };
             text.push_str(&format!(
-                "\nFrom one thread to {}, {name}, {}: {:.2} times as fast, PyTorch {}.\n",
+                "\nFrom one thread to {}, {name}, {}: {:.2} times as fast; PyTorch eager {}, fused {}.\n",
                 all.threads,
                 one.work,
                 one.seconds / all.seconds,
-                number(other.map(|(one, all)| one / all), 2),
+                gain(|row| row.eager_seconds),
+                gain(|row| row.fused_seconds),
             ));
         }
+    }
+    let mut long: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.name.ends_with(TOKENS) && row.tokens >= FIRST_LONG)
+        .collect();
+    long.sort_by_key(|row| row.tokens);
+    if long.len() > 2 {
+        // Slopes of logarithms against that of the tokens.
+        let exponent = |number: fn(&Row) -> Option<f64>| {
+            let pairs = long
+                .iter()
+                .filter_map(|row| Some((row.tokens as f64, number(row)?)));
+            let points: Vec<(f64, f64)> = pairs.map(|(x, y)| (x.ln(), y.ln())).collect();
+            format!("{:.2}", fit_line(&points).growth)
+        };
+        text.push_str(&format!(
+            "\nFrom {FIRST_LONG} tokens on, time grows with their power {} (PyTorch fused {}), peak memory with {} ({}).\n",
+            exponent(|row| Some(row.seconds)),
+            exponent(|row| row.fused_seconds),
+            exponent(|row| Some(row.peak_mib)),
+            exponent(|row| row.torch_peak_mib),
+        ));
     }
     text
 }
@@ -602,6 +727,11 @@ enum Subject<D: Backbone<f32>> {
         threads: usize,
     },
     Product(Tensor<(usize, usize), f32, D>),
+    /// By this program's kernels.
+    ProductHere {
+        matrix: Buffer,
+        threads: usize,
+    },
     Rates {
         /// (tokens, heads p) of every layer and image.
         projections: Vec<Array2<f32>>,
@@ -621,6 +751,14 @@ impl<D: Backbone<f32>> Subject<D> {
                     .map(|_| Array2::from_shape_simple_fn(shape, || rng.sample(StandardNormal)))
                     .collect(),
                 heads: request.heads,
+                threads: request.threads,
+            });
+        }
+        if request.work == "product" && D::is_shared() {
+            let mut matrix = Buffer::zeroed(request.tokens * request.tokens);
+            matrix.fill_with(|| rng.sample(StandardNormal));
+            return Ok(Self::ProductHere {
+                matrix,
                 threads: request.threads,
             });
         }
@@ -675,6 +813,19 @@ impl<D: Backbone<f32>> Subject<D> {
                 std::hint::black_box(product.mean::<(), _>().as_vec());
                 Ok(())
             }
+            Self::ProductHere { matrix, threads } => parallel::within(*threads, || {
+                let n = matrix.len().isqrt();
+                let mut result = Buffer::unfilled(n * n);
+                let all = Matrix::new(matrix, n, n);
+                let panels = Panels::of(all);
+                let blocks = result.par_chunks_mut(PRODUCT_ROWS * n).enumerate();
+                blocks.for_each(|(index, block)| {
+                    let rows = block.len() / n;
+                    let left = all.row_block(index * PRODUCT_ROWS, rows);
+                    product(MatrixMut::new(block, rows, n), left, &panels, 1.0, false);
+                });
+                std::hint::black_box(&result);
+            }),
             Self::Rates {
                 projections,
                 heads,
