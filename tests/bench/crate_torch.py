@@ -19,6 +19,10 @@ from torch import nn
 from torch.nn import functional as F
 
 
+# Seconds for which a turn goes on, as on the other side.
+TURN = 0.25
+
+
 class Attention(nn.Module):
     def __init__(self, d, heads, p, fused):
         super().__init__()
@@ -201,9 +205,12 @@ def main():
                 subject.once()
                 subject.once()
             else:
-                start = time.perf_counter()
-                subject.once()
-                answer["seconds"] = time.perf_counter() - start
+                begin, seconds = time.perf_counter(), []
+                while not seconds or time.perf_counter() - begin < TURN:
+                    start = time.perf_counter()
+                    subject.once()
+                    seconds.append(time.perf_counter() - start)
+                answer["seconds"] = sorted(seconds)[len(seconds) // 2]
             answer["peak_kib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             answer["version"] = torch.__version__
         except Exception as error:  # The other side prints it and goes on without us.

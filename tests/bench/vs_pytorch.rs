@@ -1,8 +1,9 @@
 //! # Is this faster than PyTorch on the same processor?
 //!
 //! Times this program and the same network in PyTorch (`tests/bench/crate_torch.py`, float32, the same number of
-//! threads) in turn: one run of each, again and again, so that a slow spell of the machine hits all. Each is a
-//! process of its own, so that the peak memory is its own too. PyTorch runs eagerly, once with a product for every
+//! threads) in turn, again and again, so that a slow spell of the machine hits all; a turn is a quarter of a second of
+//! runs, at least one, and counts with their median. Each is a process of its own, so that the peak memory is its own
+//! too. PyTorch runs eagerly, once with a product for every
 //! formula and once with its `scaled_dot_product_attention`; the faster of the two counts.
 //!
 //! **Run**: `cargo run --release --bin bench_vs_pytorch -- --python PYTHON`, with a Python that has
@@ -48,7 +49,7 @@ struct Arguments {
     /// A Python that can import torch.
     #[arg(long, default_value = "python3")]
     python: String,
-    /// Runs of each side per row; the median counts.
+    /// Turns of each side per row; the median counts.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
     /// Also time torch.compile, and a training step in bfloat16, of the first two networks.
@@ -246,8 +247,8 @@ const PRODUCT_HERE: usize = 2048;
 const MOST_WHOLE: usize = 1100;
 /// Before every run: threads of the other side that still wait for work take no time from this one.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Seconds below which a run is repeated three times as often.
-const SHORT: f64 = 0.1;
+/// Seconds for which a turn goes on, once it has begun: what is short is timed as in a loop, not just after waking.
+const TURN: f64 = 0.25;
 /// Rows of a product that one task makes.
 const PRODUCT_ROWS: usize = 96;
 /// The end of the names of the cases that differ in tokens, and the fewest whose growth is fitted.
@@ -481,16 +482,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
             ..request.clone()
         };
         let (mut seconds, mut peak_kib) = (Vec::new(), 0);
-        let mut left = repeats;
-        while left > 0 {
-            left -= 1;
+        for _ in 0..repeats {
             sleep(PAUSE);
             let answer = own.ask(&again)?;
             seconds.push(answer.seconds.unwrap_or(f64::NAN));
             peak_kib = answer.peak_kib.unwrap_or(0);
-            if seconds.len() == 1 && seconds[0] < SHORT {
-                left = 3 * repeats - 1;
-            }
             for other in &mut others {
                 sleep(PAUSE);
                 let answer = other.worker.ask(&again)?;
@@ -609,7 +605,7 @@ impl Row {
 fn markdown(rows: &[Row], version: Option<&str>, repeats: u32, threads: usize) -> String {
     let headings: Vec<&str> = Row::COLUMNS.iter().map(|(heading, _)| *heading).collect();
     let mut text = format!(
-        "{}, {}; PyTorch {}; medians of at least {repeats} runs in turn.\n\n| {} |\n|---|---|{}\n",
+        "{}, {}; PyTorch {}; medians of {repeats} turns.\n\n| {} |\n|---|---|{}\n",
         record::machine(),
         Instructions::chosen(),
         version.unwrap_or("not found"),
@@ -887,9 +883,13 @@ fn serve<D: Backbone<f32>>(device: &D) -> Result<()> {
             loaded.once()?;
             subject = Some(loaded);
         } else if let Some(subject) = &mut subject {
-            let start = Instant::now();
-            subject.once()?;
-            answer.seconds = Some(start.elapsed().as_secs_f64());
+            let (begin, mut seconds) = (Instant::now(), Vec::new());
+            while seconds.is_empty() || begin.elapsed().as_secs_f64() < TURN {
+                let start = Instant::now();
+                subject.once()?;
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+            answer.seconds = Some(median(seconds.into_iter()));
         }
         answer.peak_kib = peak_kib();
         println!("{}", serde_json::to_string(&answer).map_err(worker_failed)?);
