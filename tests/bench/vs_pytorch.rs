@@ -14,7 +14,8 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::mpsc::{channel, Receiver, RecvTimeoutError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -247,6 +248,8 @@ const PRODUCT_HERE: usize = 2048;
 const MOST_WHOLE: usize = 1100;
 /// Before every run: threads of the other side that still wait for work take no time from this one.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Time after which an answer is no longer waited for.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Seconds for which a turn goes on, once it has begun: what is short is timed as in a loop, not just after waking.
 const TURN: f64 = 0.25;
 /// Rows of a product that one task makes.
@@ -337,10 +340,11 @@ fn cases(threads: usize) -> Result<Vec<(String, Request)>> {
     }
     let mut rates = request("rates", tiny, 8);
     (rates.tokens, rates.heads, rates.p, rates.layers) = (197, 12, 48, 12);
-    cases.push((
-        "rates of 12 layers, 12 heads, 8 images, CRATE-Small".into(),
-        rates,
-    ));
+    for (threads, suffix) in [(threads, ""), (1, ONE_THREAD)] {
+        rates.threads = threads;
+        let name = format!("rates of 12 layers, 12 heads, 8 images{suffix}");
+        cases.push((name, rates.clone()));
+    }
     Ok(cases)
 }
 
@@ -671,7 +675,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 struct Worker {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    answers: Receiver<String>,
 }
 
 impl Worker {
@@ -692,11 +696,23 @@ impl Worker {
             .spawn()
             .map_err(failed)?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(input), Some(output)) => Ok(Self {
-                child,
-                input,
-                output: BufReader::new(output),
-            }),
+            (Some(input), Some(output)) => {
+                let (send, answers) = channel();
+                // Ends when the process does.
+                std::thread::spawn(move || {
+                    let lines = BufReader::new(output)
+                        .lines()
+                        .map_while(std::io::Result::ok);
+                    lines
+                        .take_while(|line| send.send(line.clone()).is_ok())
+                        .count()
+                });
+                Ok(Self {
+                    child,
+                    input,
+                    answers,
+                })
+            }
             _ => Err(worker_failed("it has no input and output")),
         }
     }
@@ -704,8 +720,10 @@ impl Worker {
     fn ask(&mut self, request: &Request) -> Result<Answer> {
         let line = serde_json::to_string(request).map_err(worker_failed)?;
         writeln!(self.input, "{line}").map_err(worker_failed)?;
-        let mut answer = String::new();
-        self.output.read_line(&mut answer).map_err(worker_failed)?;
+        let answer = self.answers.recv_timeout(LONGEST).map_err(|e| match e {
+            RecvTimeoutError::Timeout => worker_failed(format!("no answer in {LONGEST:?}")),
+            RecvTimeoutError::Disconnected => worker_failed("it ended without an answer"),
+        })?;
         serde_json::from_str(&answer)
             .map_err(|e| worker_failed(format!("{e} in its answer {answer:?}")))
     }
