@@ -26,8 +26,17 @@ pub enum Path {
     Composed,
 }
 
+/// See [`Backbone::reader`].
+pub type Reader<E> = Box<dyn FnOnce() -> Vec<E> + Send>;
+
+fn copied<E: Real, D: Device<E>, S: Shape>(tensor: &Tensor<S, E, D>) -> Vec<E> {
+    let mut values = vec![E::default(); tensor.shape().num_elements()];
+    tensor.copy_into(&mut values);
+    values
+}
+
 /// A dfdx device that can run an embedding and a stack of layers.
-pub trait Backbone<E: Real>: Device<E> + Send + Sync {
+pub trait Backbone<E: Real>: Device<E> {
     /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
     /// able to ask for their gradient.
     ///
@@ -84,6 +93,13 @@ pub trait Backbone<E: Real>: Device<E> + Send + Sync {
     ) -> Result<Vec<E>, Self::Err> {
         gradients.get_or_alloc_mut(tensor)?;
         Ok(gradients.get(tensor).as_vec())
+    }
+
+    /// What copies a tensor's numbers out, row-major, on any thread. A device that belongs to one thread copies them at
+    /// once.
+    fn reader<S: Shape>(tensor: &Tensor<S, E, Self>) -> Reader<E> {
+        let values = copied(tensor);
+        Box::new(move || values)
     }
 
     /// Computes `then(first(network, piece))` for every piece: what the network gives, and what the CPU makes
@@ -167,6 +183,12 @@ impl Backbone<f32> for Cpu {
     ) -> Result<Vec<f32>, CpuError> {
         // Without a copy.
         Ok(std::mem::take(&mut **gradients.get_or_alloc_mut(tensor)?))
+    }
+
+    fn reader<S: Shape>(tensor: &Tensor<S, f32, Self>) -> Reader<f32> {
+        // Shares the numbers.
+        let tensor = tensor.clone();
+        Box::new(move || copied(&tensor))
     }
 
     fn add_derivative<T: Tape<f32, Self>>(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::recipe::Decay;
 use crate::error::{Error, Result};
 use crate::fused;
+use crate::model::backbone::Reader;
 use crate::model::parameters::{Parameter, Visitor};
 use crate::model::{Backbone, Classifier};
 
@@ -125,7 +126,7 @@ impl Optimiser {
     /// The parameters' values after the step, side by side; nothing for what is frozen.
     fn update(
         &mut self,
-        parameters: Vec<(Parameter, Values<'_>)>,
+        parameters: Vec<(Parameter, Reader<f32>)>,
         gradients: &[Vec<f32>],
         learning_rate: f64,
     ) -> Result<Vec<Option<Vec<f32>>>> {
@@ -145,7 +146,7 @@ impl Optimiser {
         let tasks = parameters.into_par_iter().zip(moments).enumerate();
         let tasks = tasks
             .with_max_len(1)
-            .map(|(index, ((parameter, values), moments))| {
+            .map(|(index, ((parameter, reader), moments))| {
                 if frozen.get(index) == Some(&true) {
                     return Ok(None);
                 }
@@ -156,7 +157,7 @@ impl Optimiser {
                 };
                 let decay = if decays { weight_decay } else { 0.0 };
                 let gradient = gradients.get(index).map_or(&[][..], Vec::as_slice);
-                let mut values = values();
+                let mut values = reader();
                 step.take(&parameter, decay, &mut values, gradient, moments)?;
                 Ok(Some(values))
             });
@@ -175,26 +176,16 @@ impl Optimiser {
     }
 }
 
-/// What copies a parameter's values out, on any thread.
-type Values<'a> = Box<dyn FnOnce() -> Vec<f32> + Send + 'a>;
-
 /// Gives access to all parameters at once.
-struct Read<'a>(Vec<(Parameter, Values<'a>)>);
+struct Read(Vec<(Parameter, Reader<f32>)>);
 
-impl<D: Backbone<f32>> Visitor<f32, D> for Read<'_> {
+impl<D: Backbone<f32>> Visitor<f32, D> for Read {
     fn visit<S: Shape>(
         &mut self,
         parameter: &Parameter,
         tensor: &mut Tensor<S, f32, D>,
     ) -> Result<()> {
-        // Shares its numbers.
-        let tensor = tensor.clone();
-        let values = move || {
-            let mut values = vec![0.0; tensor.shape().num_elements()];
-            tensor.copy_into(&mut values);
-            values
-        };
-        self.0.push((parameter.clone(), Box::new(values)));
+        self.0.push((parameter.clone(), D::reader(tensor)));
         Ok(())
     }
 }

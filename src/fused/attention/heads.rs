@@ -1,9 +1,9 @@
 //! One head on one sample: `S = c Q K^T`, `A = softmax(S)` by rows, `H = A V`, and the adjoint. Neither `S` nor `A` is
 //! ever whole in memory, which grows with the tokens `n` and not with `n^2`:
 //!
-//! * Forward, [`STRIP`] rows of `S` at a time become rows of `H`. Of each row its largest score `m_i` and
+//! * Forward, a strip of `S` at a time, some rows, becomes rows of `H`. Of each row its largest score `m_i` and
 //!   `1 / sum_j exp(c (s_ij - m_i))` stay, two numbers that make its part of `A` again.
-//! * Backward, `S` is made again in tiles of [`TILE`] tokens. `r_i = sum_j A_ij dA_ij` needs no map: since
+//! * Backward, `S` is made again in tiles of 64 tokens. `r_i = sum_j A_ij dA_ij` needs no map: since
 //!   `dA = dH V^T`, it is the product of the rows `i` of `dH` and `H`.
 //!
 //! In MSSA `S` is symmetric, so that the tile `S_ij` is also that of tokens `j` with tokens `i`. With
