@@ -80,14 +80,16 @@ pub fn largest(x: &[f32]) -> f32 {
     fold(lanes, |a, b| if b > a { b } else { a })
 }
 
-/// Turns scores into `exp(scale (x - max x))` and returns the largest score and the sum: what a softmax is but for
-/// the division. A NaN anywhere makes the sum NaN.
+/// Turns the first `count` scores of a row into `exp(scale (x - max x))`, the rest, its padding, into zeros, and returns
+/// the largest score and the sum: what a softmax is but for the division. A NaN anywhere makes the sum NaN.
 #[inline(always)]
-pub fn exponentials(row: &mut [f32], scale: f32) -> (f32, f32) {
+pub fn exponentials(row: &mut [f32], count: usize, scale: f32) -> (f32, f32) {
+    row[count..].fill(f32::NEG_INFINITY);
     let largest = largest(row);
     for value in row.iter_mut() {
         *value = exponential((*value - largest) * scale);
     }
+    row[count..].fill(0.0);
     (largest, sum(row))
 }
 
@@ -178,7 +180,7 @@ mod tests {
         for length in [1, 2, 15, 16, 17, 50, 197] {
             let mut row: Vec<f32> = (0..length).map(|i| 1e4 * (i as f32).sin()).collect();
             let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let (largest, total) = exponentials(&mut row, 0.125);
+            let (largest, total) = exponentials(&mut row, length, 0.125);
             assert_eq!(largest, most);
             assert!(row.iter().all(|v| (0.0..=1.0).contains(v)) && row.contains(&1.0));
             assert!(
@@ -188,7 +190,7 @@ mod tests {
         for place in [0, 33, 39] {
             let mut row = vec![0.0; 40];
             row[place] = f32::NAN;
-            assert!(exponentials(&mut row, 1.0).1.is_nan());
+            assert!(exponentials(&mut row, 40, 1.0).1.is_nan());
         }
     }
 

@@ -36,6 +36,14 @@ impl Weights<'_> {
         self.attention.norm.gain.len()
     }
 
+    /// Whether the second block is an ISTA step in the folded form.
+    fn is_folded(&self) -> bool {
+        match &self.feed_forward {
+            FeedForward::Ista(ista) => matches!(ista.form, ista::Form::Folded(_)),
+            FeedForward::Mlp(_) => false,
+        }
+    }
+
     /// Numbers that the second block keeps beside its input and output, a token: two kinds.
     fn inner_widths(&self) -> [usize; 2] {
         match &self.feed_forward {
@@ -159,31 +167,26 @@ fn between(
     let d = weights.width();
     let block = rows::block(input.len() / d);
     let inputs = input.chunks(block * d);
-    let mut entries: Vec<Option<Entry<'_>>> = match next {
+    let entries: Vec<Option<Entry<'_>>> = match next {
         None => inputs.clone().map(|_| None).collect(),
         Some((weights, next)) => {
             let x = blocks_mut(&mut next.attention.normalised, d, block);
             let columns = weights.attention.columns();
             let w = blocks_mut(&mut next.attention.projection, columns, block);
-            let both = inputs.clone().zip(x.zip(w));
-            both.map(|(_, (x, w))| Some((weights, [x, w]))).collect()
+            let both = x.zip(w).take(inputs.len());
+            both.map(|(x, w)| Some((weights, [x, w]))).collect()
         }
     };
     let Some((weights, own)) = own else {
-        let tasks = inputs.zip(entries.drain(..)).collect::<Vec<_>>();
-        tasks
-            .into_par_iter()
-            .with_max_len(1)
-            .for_each(|(z, entry)| enter(z, entry));
+        let tasks: Vec<_> = inputs.zip(entries).collect();
+        let tasks = tasks.into_par_iter().with_max_len(1);
+        tasks.for_each(|(z, entry)| enter(z, entry));
         return;
     };
     let inner = weights.attention.inner();
-    let mut none = [Buffer::default(), Buffer::default()];
+    let mut none = Buffer::default();
     let (x, [a, b]) = match &mut own.feed_forward {
-        FeedForward::Ista(saved) => {
-            let [_, empty] = &mut none;
-            (&mut saved.normalised, [&mut saved.residual, empty])
-        }
+        FeedForward::Ista(saved) => (&mut saved.normalised, [&mut saved.residual, &mut none]),
         FeedForward::Mlp(saved) => (
             &mut saved.normalised,
             [&mut saved.hidden, &mut saved.active],
@@ -218,7 +221,7 @@ fn enter(z: &[f32], entry: Option<Entry<'_>>) {
 
 /// What the adjoint of a layer makes of all tokens, for the gradients of its weights.
 struct Derivatives {
-    /// `G`, or `dZ'` of an MLP: (rows, d).
+    /// `G`, or `dZ'` of an MLP: (rows, d); empty until it is made.
     output: Buffer,
     /// `dR` of an ISTA block in the residual's form, `dV` of an MLP.
     inner: Buffer,
@@ -233,14 +236,14 @@ struct Derivatives {
 }
 
 impl Derivatives {
-    fn unfilled(rows: usize, output: Buffer, adjoint: &Weights<'_>) -> Self {
+    fn unfilled(rows: usize, adjoint: &Weights<'_>) -> Self {
         let d = adjoint.width();
         let width = |there: bool, width: usize| if there { width } else { 0 };
         let mlp = matches!(adjoint.feed_forward, FeedForward::Mlp(_));
         let attention = &adjoint.attention;
         let [inner, _] = adjoint.inner_widths();
         Self {
-            output,
+            output: Buffer::default(),
             inner: Buffer::unfilled(rows * inner),
             after_attention: Buffer::unfilled(rows * d),
             read: Buffer::unfilled(rows * attention.inner()),
@@ -291,7 +294,7 @@ pub fn backward(
         };
         let mut made = own.map(|own| {
             let weights = &adjoint[own].weights;
-            Derivatives::unfilled(output.len() / weights.width(), Buffer::default(), weights)
+            Derivatives::unfilled(output.len() / weights.width(), weights)
         });
         let output = between_backward(
             output,
@@ -302,7 +305,6 @@ pub fn backward(
                 .map(|(own, made)| (&adjoint[own].weights, &saved[own], made)),
         );
         let mut sums = Vec::new();
-        let mut dfolded = None;
         let (below, from) = gradients.split_at_mut(index);
         if let Some((layer, above, dw)) = &above {
             let attention = &mut from[0].attention;
@@ -326,11 +328,10 @@ pub fn backward(
         };
         made.output = output;
         let mut dprojection = Buffer::unfilled(saved[own].attention.projection.len());
-        if matches!(adjoint[own].weights.feed_forward, FeedForward::Ista(w) if matches!(w.form, ista::Form::Folded(_)))
-        {
+        let mut dfolded = adjoint[own].weights.is_folded().then(|| {
             let d = adjoint[own].weights.width();
-            dfolded = Some(Buffer::zeroed(d * d));
-        }
+            Buffer::zeroed(d * d)
+        });
         let gradients = &mut below[own];
         own_sums(
             &adjoint[own],

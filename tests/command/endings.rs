@@ -8,7 +8,7 @@ use std::time::Duration;
 use dfdx::prelude::Cpu;
 use whitebox::model::{checkpoint, Classifier, Config};
 
-use crate::{fail, first_training_of, succeed, text, training_of, whitebox};
+use crate::{fail, first_training_of, succeed, text, tiny_network, training_of, whitebox};
 
 /// Starts a training and waits until its first epoch is over, as the table beside `out` tells.
 fn on_its_way(command: &mut Command, out: &Path) -> Child {
@@ -135,18 +135,8 @@ fn a_training_that_diverges_names_the_epoch_and_replaces_nothing() {
     // The only step: the loss before it is a number, the network after it is none. And several, with a state
     // asked for after each.
     for (batch, save_every) in [("1000", "300"), ("20", "0")] {
-        let mut command = whitebox();
+        let mut command = tiny_network(batch);
         command
-            .args([
-                "train",
-                "--data",
-                "procedural",
-                "--limit",
-                "40",
-                "--depth",
-                "2",
-            ])
-            .args(["--patch", "14", "--width", "16", "2", "--batch", batch])
             .args(["--set", "learning_rate=1e38", "--set", "warmup_epochs=0"])
             .args(["--save-every", save_every, "--replace", "--out"])
             .arg(&out);

@@ -98,20 +98,20 @@ fn training_of(epochs: usize, path: &Path) -> Command {
 
 /// The same, into a new file.
 fn first_training_of(epochs: usize, path: &Path) -> Command {
-    let mut command = whitebox();
+    let mut command = tiny_network("20");
     command
-        .args([
-            "train",
-            "--data",
-            "procedural",
-            "--limit",
-            "40",
-            "--depth",
-            "2",
-        ])
-        .args(["--patch", "14", "--width", "16", "2", "--batch", "20"])
         .args(["--epochs", &epochs.to_string()])
         .arg("--out")
         .arg(path);
+    command
+}
+
+/// The beginning of a training of a tiny network on forty made-up pictures.
+fn tiny_network(batch: &str) -> Command {
+    let mut command = whitebox();
+    command
+        .args(["train", "--data", "procedural", "--limit", "40"])
+        .args(["--depth", "2", "--patch", "14", "--width", "16", "2"])
+        .args(["--batch", batch]);
     command
 }

@@ -15,7 +15,7 @@
 
 use rayon::prelude::*;
 
-use super::{Roles, Saved, Weights};
+use super::{Saved, Weights};
 use crate::fused::buffer::Buffer;
 use crate::fused::lanes::{self, exponential, LANES};
 use crate::fused::product::{add_transpose, product, Matrix, MatrixMut, Panels};
@@ -36,17 +36,27 @@ pub struct Head<'a> {
     pub scale: f32,
 }
 
-/// `[Q, K, V]` of head `head` of sample `sample` in `W`.
-fn head<'a>(stacked: &'a [f32], weights: &Weights<'_>, tokens: usize, task: usize) -> Head<'a> {
+/// The rows of the sample, and the columns of the head, that task `sample * heads + head` has in a matrix whose rows
+/// have `roles` numbers of `k p` columns, of which those of `role` are meant.
+fn part<'a>(
+    stacked: &'a [f32],
+    weights: &Weights<'_>,
+    tokens: usize,
+    task: usize,
+    [role, roles]: [usize; 2],
+) -> Matrix<'a> {
     let (sample, head) = (task / weights.heads, task % weights.heads);
-    let (p, columns) = (weights.head_width, weights.columns());
+    let (p, columns) = (weights.head_width, roles * weights.inner());
     let rows = Matrix::new(&stacked[sample * tokens * columns..], tokens, columns);
-    let part = |role: usize| rows.column_block(role * weights.inner() + head * p, p);
+    rows.column_block(role * weights.inner() + head * p, p)
+}
+
+/// `[Q, K, V]` of a task in `W`.
+fn head<'a>(stacked: &'a [f32], weights: &Weights<'_>, tokens: usize, task: usize) -> Head<'a> {
+    let roles = weights.roles.count();
+    let of = |role: usize| part(stacked, weights, tokens, task, [role % roles, roles]);
     Head {
-        roles: match weights.roles {
-            Roles::One => [part(0); 3],
-            Roles::Three => [part(0), part(1), part(2)],
-        },
+        roles: [of(0), of(1), of(2)],
         scale: weights.scale(),
     }
 }
@@ -57,20 +67,14 @@ enum Place<'a> {
     Three([MatrixMut<'a>; 3]),
 }
 
-/// The columns of each head in one matrix.
-fn head_columns<'a>(
-    rows: MatrixMut<'a>,
-    weights: &Weights<'_>,
-) -> impl Iterator<Item = MatrixMut<'a>> {
-    rows.column_blocks(weights.head_width).into_iter()
-}
-
 /// `H` of every head and sample, in parallel, and the maps if there is room for them.
 pub(super) fn forward_all(saved: &mut Saved, tokens: usize, weights: &Weights<'_>) {
     let projection = &saved.projection;
     let samples = saved.read.chunks_exact_mut(tokens * weights.inner());
     let reads: Vec<_> = samples
-        .flat_map(|rows| head_columns(MatrixMut::new(rows, tokens, weights.inner()), weights))
+        .flat_map(|rows| {
+            MatrixMut::new(rows, tokens, weights.inner()).column_blocks(weights.head_width)
+        })
         .collect();
     let statistics = saved.statistics.par_chunks_exact_mut(2 * tokens);
     let tasks = reads.into_par_iter().zip(statistics).enumerate();
@@ -112,9 +116,7 @@ pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) 
         exponentials_of_rows(scores, n, head.scale, largest, inverse);
         let strip = Matrix::strided(scores, rows, n, stride);
         product(read.row_block(top, rows), strip, &values, 1.0, false);
-        for (row, inverse) in inverse.iter().enumerate() {
-            scale_row(read.row_mut(top + row), *inverse);
-        }
+        scale_rows(read.row_block(top, rows), inverse);
     }
 }
 
@@ -129,22 +131,20 @@ vectorised! {
     ) {
         let rows = scores.chunks_exact_mut(n.next_multiple_of(LANES));
         for (row, (largest, inverse)) in rows.zip(largest.iter_mut().zip(inverse)) {
-            row[n..].fill(f32::NEG_INFINITY);
-            *largest = lanes::largest(row);
-            for score in row.iter_mut() {
-                *score = exponential((*score - *largest) * scale);
-            }
-            row[n..].fill(0.0);
-            *inverse = 1.0 / lanes::sum(row);
+            let (top, sum) = lanes::exponentials(row, n, scale);
+            (*largest, *inverse) = (top, 1.0 / sum);
         }
     }
 }
 
 vectorised! {
-    /// `row <- factor row`.
-    pub fn scale_row(row: &mut [f32], factor: f32) {
-        for value in row.iter_mut() {
-            *value *= factor;
+    /// Every row times its factor.
+    pub fn scale_rows(rows: MatrixMut<'_>, factors: &[f32]) {
+        let mut rows = rows;
+        for (row, factor) in factors.iter().enumerate() {
+            for value in rows.row_mut(row) {
+                *value *= factor;
+            }
         }
     }
 }
@@ -153,26 +153,13 @@ vectorised! {
 fn attention_map(head: Head<'_>, statistics: &[f32], map: &mut [f32]) {
     let [q, k, _] = head.roles;
     let n = q.rows();
-    product(MatrixMut::new(map, n, n), q, &Panels::of(k.t()), 1.0, false);
+    make(map, q, &Panels::of(k.t()), n);
     let (largest, inverse) = statistics.split_at(n);
     for (row, (largest, inverse)) in map.chunks_exact_mut(n).zip(largest.iter().zip(inverse)) {
         for score in row {
             *score = exponential((*score - largest) * head.scale) * inverse;
         }
     }
-}
-
-/// The rows and columns of one sample and head in `H` or `dH`.
-fn columns_of<'a>(
-    stacked: &'a [f32],
-    weights: &Weights<'_>,
-    tokens: usize,
-    task: usize,
-) -> Matrix<'a> {
-    let (sample, head) = (task / weights.heads, task % weights.heads);
-    let inner = weights.inner();
-    let rows = Matrix::new(&stacked[sample * tokens * inner..], tokens, inner);
-    rows.column_block(head * weights.head_width, weights.head_width)
 }
 
 /// `dW` of every head and sample from `dH`, in parallel.
@@ -191,7 +178,9 @@ pub fn backward_all(
     let places: Vec<Place<'_>> = samples
         .flat_map(|rows| {
             let roles = MatrixMut::new(rows, tokens, adjoint.columns()).column_blocks(inner);
-            let mut heads = roles.into_iter().map(|role| head_columns(role, adjoint));
+            let mut heads = roles
+                .into_iter()
+                .map(|role| role.column_blocks(adjoint.head_width).into_iter());
             match (heads.next(), heads.next(), heads.next()) {
                 (Some(q), Some(k), Some(v)) => {
                     let three = q.zip(k.zip(v)).map(|(q, (k, v))| Place::Three([q, k, v]));
@@ -209,7 +198,7 @@ pub fn backward_all(
     tasks.with_max_len(1).for_each(|(task, place)| {
         let head = head(&saved.projection, adjoint, tokens, task);
         let statistics = &saved.statistics[2 * tokens * task..][..2 * tokens];
-        let [read, dread] = [&saved.read, dread].map(|h| columns_of(h, adjoint, tokens, task));
+        let [read, dread] = [&*saved.read, dread].map(|h| part(h, adjoint, tokens, task, [0, 1]));
         let back = Back::of(head, statistics, read, dread);
         match place {
             Place::One(dw) => back.symmetric(dw),
@@ -233,9 +222,7 @@ impl<'a> Back<'a> {
         let n = read.rows();
         let (largest, inverse) = statistics.split_at(n);
         let mut r = Buffer::unfilled(n);
-        for (row, r) in r.iter_mut().enumerate() {
-            *r = dot(read.row(row), dread.row(row));
-        }
+        dot_rows(read, dread, &mut r);
         Self {
             head,
             dread,
@@ -276,58 +263,26 @@ impl<'a> Back<'a> {
                 let (wi, dhi) = (of(w, tall), of(self.dread, tall));
                 let along = &mut along[..2 * rows * columns];
                 let da = &mut da[..rows * columns];
-                product(MatrixMut::new(da, rows, columns), dhi, beside, 1.0, false);
+                make(da, dhi, beside, columns);
                 if tall.start == wide.start {
                     let scores = &mut scores[..rows * columns];
-                    product(
-                        MatrixMut::new(scores, rows, columns),
-                        wi,
-                        beside,
-                        1.0,
-                        false,
-                    );
+                    make(scores, wi, beside, columns);
                     let (a, e) = along.split_at_mut(rows * columns);
                     one_way(scores, da, self.rows(tall), self.head.scale, a, e);
                     add_transpose(e, rows);
-                    let below = Matrix::new(along, 2 * rows, columns);
-                    product(
-                        dw.row_block(wide.start, columns),
-                        below.t(),
-                        &panels[i][1],
-                        1.0,
-                        true,
-                    );
-                    continue;
+                } else {
+                    let scores = &mut scores[..rows * 2 * columns];
+                    make(scores, wi, beside, 2 * columns);
+                    let across = &mut across[..rows * 2 * columns];
+                    let [tall_rows, wide_rows] = [tall, wide].map(|tile| self.rows(tile));
+                    let scale = self.head.scale;
+                    two_ways(scores, da, tall_rows, wide_rows, scale, across, along);
+                    let beside = Matrix::new(across, rows, 2 * columns);
+                    product(dw.row_block(tall.start, rows), beside, stacked, 1.0, true);
                 }
-                let scores = &mut scores[..rows * 2 * columns];
-                product(
-                    MatrixMut::new(scores, rows, 2 * columns),
-                    wi,
-                    beside,
-                    1.0,
-                    false,
-                );
-                let across = &mut across[..rows * 2 * columns];
-                let (tall_rows, wide_rows) = (self.rows(tall), self.rows(wide));
-                two_ways(
-                    scores,
-                    da,
-                    tall_rows,
-                    wide_rows,
-                    self.head.scale,
-                    across,
-                    along,
-                );
-                let beside = Matrix::new(across, rows, 2 * columns);
-                product(dw.row_block(tall.start, rows), beside, stacked, 1.0, true);
-                let below = Matrix::new(along, 2 * rows, columns);
-                product(
-                    dw.row_block(wide.start, columns),
-                    below.t(),
-                    &panels[i][1],
-                    1.0,
-                    true,
-                );
+                let below = Matrix::new(along, 2 * rows, columns).t();
+                let place = dw.row_block(wide.start, columns);
+                product(place, below, &panels[i][1], 1.0, true);
             }
         }
     }
@@ -360,43 +315,23 @@ impl<'a> Back<'a> {
                 let (rows, columns) = (tall.len, wide.len);
                 let [scores, da, a, ds] =
                     [&mut scores, &mut da, &mut a, &mut ds].map(|b| &mut b[..rows * columns]);
-                let qi = of(q, tall);
-                product(
-                    MatrixMut::new(scores, rows, columns),
-                    qi,
-                    &across_keys[j],
-                    1.0,
-                    false,
-                );
-                let dhi = of(self.dread, tall);
-                product(
-                    MatrixMut::new(da, rows, columns),
-                    dhi,
-                    &across_values[j],
-                    1.0,
-                    false,
-                );
+                make(scores, of(q, tall), &across_keys[j], columns);
+                make(da, of(self.dread, tall), &across_values[j], columns);
                 one_way(scores, da, self.rows(tall), self.head.scale, a, ds);
                 let a = Matrix::new(a, rows, columns);
                 let ds = Matrix::new(ds, rows, columns);
-                product(dq.row_block(tall.start, rows), ds, &keys[j], 1.0, true);
-                product(
-                    dk.row_block(wide.start, columns),
-                    ds.t(),
-                    &queries[i],
-                    1.0,
-                    true,
-                );
-                product(
-                    dv.row_block(wide.start, columns),
-                    a.t(),
-                    &dreads[i],
-                    1.0,
-                    true,
-                );
+                let (tall, wide) = (tall.start, wide.start);
+                product(dq.row_block(tall, rows), ds, &keys[j], 1.0, true);
+                product(dk.row_block(wide, columns), ds.t(), &queries[i], 1.0, true);
+                product(dv.row_block(wide, columns), a.t(), &dreads[i], 1.0, true);
             }
         }
     }
+}
+
+/// `to <- a b`, the first `columns` columns of it.
+fn make(to: &mut [f32], a: Matrix<'_>, b: &Panels<'_>, columns: usize) {
+    product(MatrixMut::new(to, a.rows(), columns), a, b, 1.0, false);
 }
 
 /// Tokens of a tile.
@@ -430,9 +365,11 @@ pub struct Tokens<'a> {
 }
 
 vectorised! {
-    /// `sum_i x_i y_i`.
-    pub fn dot(x: &[f32], y: &[f32]) -> f32 {
-        lanes::dot(x, y)
+    /// Of each row of two matrices the product `sum_i x_i y_i`.
+    pub fn dot_rows(x: Matrix<'_>, y: Matrix<'_>, products: &mut [f32]) {
+        for (row, product) in products.iter_mut().enumerate() {
+            *product = lanes::dot(x.row(row), y.row(row));
+        }
     }
 }
 
@@ -499,6 +436,7 @@ vectorised! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fused::attention::Roles;
     use crate::fused::layer_norm;
     use crate::vectorised::tests::with;
     use crate::vectorised::Instructions;
