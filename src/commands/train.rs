@@ -48,6 +48,9 @@ pub(crate) struct TrainingArguments {
     /// training: then nothing is left to do.
     #[arg(long)]
     replace: bool,
+    /// Epochs after which the network is written too, as NAME-epochE.safetensors beside FILE: 1,5,15.
+    #[arg(long, value_name = "EPOCHS", value_delimiter = ',')]
+    keep: Vec<usize>,
     #[command(flatten)]
     device: DeviceArguments,
     /// Folder for TensorBoard event files; needs a program built with --features tensorboard.
@@ -102,6 +105,7 @@ impl TrainingArguments {
             replace: self.replace,
             device: self.device.device,
             tensorboard: self.tensorboard.as_deref(),
+            keep: &self.keep,
         };
         let epochs = training.run(images, held_out)?;
         if let Some(last) = epochs.last() {

@@ -95,6 +95,7 @@ impl Subject {
                         replace: true,
                         device: arguments.device.device,
                         tensorboard: None,
+                        keep: &[],
                     };
                     training.run(images, &held_out_images)?;
                 }

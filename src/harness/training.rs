@@ -49,6 +49,8 @@ pub struct Training<'a> {
     pub device: DeviceName,
     /// Folder for event files.
     pub tensorboard: Option<&'a Path>,
+    /// Epochs after which the network is written too, to `NAME-epochE` beside the checkpoint.
+    pub keep: &'a [usize],
 }
 
 /// Shows how a run goes, writes it down, heeds a wish to stop.
@@ -59,6 +61,8 @@ struct Course<'a> {
     events: Option<EventFile>,
     bar: ProgressBar,
     stop: &'a AtomicBool,
+    keep: &'a [usize],
+    out: &'a Path,
     failure: Option<Error>,
 }
 
@@ -98,10 +102,17 @@ impl<D: Backbone<f32>> Observer<D> for Course<'_> {
         }
     }
 
-    fn epoch(&mut self, epochs: &[Epoch], _: &Classifier<f32, D>) {
+    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, D>) {
         let written = self.table(epochs);
         self.note(written);
         let Some(epoch) = epochs.last() else { return };
+        if self.keep.contains(&epoch.epoch) {
+            let path = after_epoch(self.out, epoch.epoch);
+            let record = serde_json::json!({ "epochs": epochs });
+            let network = network.on(&Cpu::default());
+            let written = network.and_then(|n| checkpoint::write(&path, &n, &record));
+            self.note(written);
+        }
         if let Some(events) = &mut self.events {
             let written = events.epoch(epoch.epoch * self.per_epoch, epoch);
             self.note(written);
@@ -179,6 +190,8 @@ impl Training<'_> {
             events: self.tensorboard.map(EventFile::create).transpose()?,
             bar: console::progress(1, "training"),
             stop: console::asked_to_stop(),
+            keep: self.keep,
+            out: self.out,
             failure: None,
         };
         let epochs = self.device.run(Work {
@@ -296,7 +309,13 @@ impl OnDevice for Work<'_, '_> {
 
 /// A command line without the words that do not change what is trained: equal trainings give equal bytes.
 fn identifying(command: Vec<String>) -> Vec<String> {
-    const WITH_VALUE: [&str; 4] = ["--out", "--threads", "--save-every", "--tensorboard"];
+    const WITH_VALUE: [&str; 5] = [
+        "--out",
+        "--threads",
+        "--save-every",
+        "--tensorboard",
+        "--keep",
+    ];
     let mut words = command.into_iter();
     let mut kept = Vec::new();
     while let Some(word) = words.next() {
@@ -310,6 +329,12 @@ fn identifying(command: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// `NAME-epochE.safetensors` beside `NAME.safetensors`.
+fn after_epoch(out: &Path, epoch: usize) -> PathBuf {
+    let name = out.file_stem().unwrap_or_default().to_string_lossy();
+    out.with_file_name(format!("{name}-epoch{epoch}.safetensors"))
 }
 
 /// `FILE.ending`.
@@ -329,7 +354,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let command =
             "whitebox train --out a.safetensors --seed 3 --threads=2 --resume --save-every 0 \
-                       --set threads=1";
+                       --keep 1,5 --set threads=1";
         let kept = identifying(words(command));
         assert_eq!(kept, words("whitebox train --seed 3 --set threads=1"));
     }

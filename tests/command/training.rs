@@ -21,6 +21,19 @@ fn the_same_seed_gives_the_same_checkpoint_on_any_number_of_threads() {
 }
 
 #[test]
+fn networks_that_are_kept_on_the_way_do_not_change_where_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let [plain, kept] =
+        ["plain", "kept"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    succeed(&mut tiny_training(&plain));
+    succeed(tiny_training(&kept).args(["--keep", "1"]));
+    assert!(std::fs::read(&plain).unwrap() == std::fs::read(&kept).unwrap());
+    let after = Checkpoint::read(&folder.path().join("kept-epoch1.safetensors")).unwrap();
+    let epochs = after.training.unwrap()["epochs"].as_array().unwrap().len();
+    assert_eq!(epochs, 1);
+}
+
+#[test]
 fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("net.safetensors");
