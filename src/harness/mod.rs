@@ -4,6 +4,8 @@
 //! | file | what |
 //! |---|---|
 //! | [`claim`] | claim, criterion, verdict |
+//! | [`experiment`] | an experiment as a value, and its program |
+//! | [`agreement`] | how near two results are |
 //! | [`run`] | one run, from its flags to its record |
 //! | [`record`] | `result.json`, with provenance |
 //! | [`table`] | rows as CSV |
@@ -18,10 +20,12 @@
 //! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
 //! | [`console`] | flags every experiment takes, progress, exit codes |
 
+pub mod agreement;
 pub mod chart;
 pub mod claim;
 pub mod console;
 pub mod device;
+pub mod experiment;
 pub mod heat_map;
 pub mod layer_curves;
 pub mod networks;

@@ -33,7 +33,7 @@ const FLOORS: [&[&str]; 5] = [
     ],
     &["data", "exact", "fused"],
     &["model"],
-    &["measure", "train"],
+    &["claim", "measure", "train"],
     &["harness"],
 ];
 
