@@ -5,10 +5,14 @@
 //! |---|---|
 //! | [`measured`] | a number with its uncertainty |
 //! | [`verdict`] | from criteria and results to an outcome |
+//! | [`theorem`] | claims that tests settle |
+//! | [`untested`] | claims without a verdict, and why |
 //! | [`family`] | the catalogue's families |
 
 pub mod family;
 pub mod measured;
+pub mod theorem;
+pub mod untested;
 pub mod verdict;
 
 use serde::{Deserialize, Serialize};

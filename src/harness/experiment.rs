@@ -284,6 +284,11 @@ fn against<S: Serialize, R: Serialize>(path: &Path, fresh: &Record<S, R>) -> Res
     } else if found.is_close() {
         format!("Agrees with the record {place}: {numbers} numbers, {digits}. The record stays as it is.")
     } else if let Some(first) = found.structure.first() {
+        let first = if first.is_empty() {
+            "their number"
+        } else {
+            first
+        };
         format!(
             "Same outcomes as the record {place}, but other results, first in {first}. It stays as it is; \
              --record replaces it."

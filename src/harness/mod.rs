@@ -9,7 +9,6 @@
 //! | [`run`] | one run, from its flags to its record |
 //! | [`record`] | `result.json`, with provenance |
 //! | [`table`] | rows as CSV |
-//! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`heat_map`] | matrices in greys, as SVG |
 //! | [`device`] | CPU or GPU |
@@ -34,5 +33,4 @@ pub mod run;
 pub mod subject;
 pub mod table;
 pub mod tensorboard;
-pub mod theorem;
 pub mod training;
