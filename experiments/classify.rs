@@ -393,11 +393,11 @@ fn chart(rows: &[Row]) -> Chart<'_> {
             let accuracies: Vec<f64> = own.map(|r| 100.0 * r.accuracy).collect();
             (count as f64, Summary::of(&accuracies))
         };
-        series.push(Series {
-            name: architecture.word().into(),
-            points: counts.into_iter().map(point).collect(),
+        series.push(Series::new(
+            architecture.word(),
             colour,
-        });
+            counts.into_iter().map(point).collect(),
+        ));
     }
     Chart {
         title: "Accuracy and size, trained alike",

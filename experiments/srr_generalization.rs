@@ -593,14 +593,15 @@ fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> 
 
 fn chart(rows: &[Row]) -> Chart<'_> {
     let series = ARCHITECTURES.into_iter().enumerate();
-    let series = series.map(|(colour, architecture)| Series {
-        name: architecture.word().into(),
-        points: rows
-            .iter()
-            .filter(|row| row.architecture == architecture)
-            .map(|row| (row.srr, Summary::of(&[row.gap])))
-            .collect(),
-        colour,
+    let series = series.map(|(colour, architecture)| {
+        Series::new(
+            architecture.word(),
+            colour,
+            rows.iter()
+                .filter(|row| row.architecture == architecture)
+                .map(|row| (row.srr, Summary::of(&[row.gap])))
+                .collect(),
+        )
     });
     Chart {
         title: "Sparse rate reduction and generalisation gap, network by network",

@@ -278,17 +278,15 @@ fn judge(rows: &[Row], fewest: usize) -> Vec<Verdict> {
 }
 
 fn chart(rows: &[Row], few: [usize; 3]) -> Chart<'_> {
-    let series = Origin::ALL
-        .into_iter()
-        .enumerate()
-        .map(|(colour, origin)| Series {
-            name: origin.word().into(),
-            points: few
-                .iter()
+    let series = Origin::ALL.into_iter().enumerate().map(|(colour, origin)| {
+        Series::new(
+            origin.word(),
+            colour,
+            few.iter()
                 .map(|&n| (n as f64, Summary::of(&accuracies(rows, origin, n))))
                 .collect(),
-            colour,
-        });
+        )
+    });
     Chart {
         title: "Accuracy on new classes",
         horizontal: Axis {
