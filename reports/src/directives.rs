@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `{{number TABLE AGGREGATE COLUMN ... as FORMAT}}` | a number, see [`crate::table`] |
 //! | `{{measured RECORD CLAIM: QUANTITY as FORMAT}}` | a number that a criterion is about |
-//! | `{{verdicts RECORD}}` | its claims with criteria, numbers and provenance |
+//! | `{{verdicts RECORD}}` | its claims with criteria, numbers, outcomes and provenance |
+//! | `{{claims RECORD}}` | the same without the numbers: what has to hold |
 //! | `{{board}}`, `{{tally}}`, `{{register}}` | all claims: as chips, counted, as a table |
 //! | `{{family LETTERS}}` | the page of a family |
 //! | `{{theorems}}` | what tests settle |
@@ -73,7 +74,11 @@ fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<S
             claims::verdicts(record.ok_or_else(|| refused("a record below reports".into()))?)
         }
         "board" => claims::board(store),
-        "tally" => claims::tally(store).map_err(|e| refused(e.to_string()))?,
+        "claims" => {
+            let record = store.get(&rest);
+            claims::claims(record.ok_or_else(|| refused("a record below reports".into()))?)
+        }
+        "tally" => claims::tally(store),
         "register" => claims::register(store),
         "family" => claims::family_page(store, &rest, to_root),
         "theorems" => claims::theorems(),
@@ -104,11 +109,13 @@ fn measured(rest: &str, store: &Store) -> Result<String> {
     let verdict = verdicts
         .next()
         .ok_or_else(|| refused("a claim of the record"))?;
-    let mut found = verdict
-        .measurements
+    let asked = verdict
+        .conditions
         .iter()
-        .filter(|m| m.quantity == quantity);
-    let value = found.next().and_then(|m| m.value);
+        .map(|c| (&c.quantity, &c.measured));
+    let beside = verdict.beside.iter().map(|b| (&b.quantity, &b.measured));
+    let mut found = asked.chain(beside).filter(|(name, _)| *name == quantity);
+    let value = found.next().and_then(|(_, m)| m.as_ref()).map(|m| m.value);
     table::format(
         value.ok_or_else(|| refused("a number of the verdict"))?,
         format,

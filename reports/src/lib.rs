@@ -5,7 +5,6 @@
 //! |---|---|
 //! | [`store`] | the records under `reports/`, read and checked |
 //! | [`table`] | their tables, and the numbers that a page asks of them |
-//! | [`untested`] | claims without a verdict, and why |
 //! | [`claims`] | every claim with what became of it; the board and the pages of the families |
 //! | [`formulas`] | LaTeX to MathML |
 //! | [`directives`] | what a page may ask for between double braces |
@@ -21,7 +20,6 @@ pub mod reproduce;
 pub mod site;
 pub mod store;
 pub mod table;
-pub mod untested;
 
 use std::path::PathBuf;
 
