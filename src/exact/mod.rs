@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`mod@coding_rate`] | `R`, `R^c`, `Delta R` and their gradients, in the papers' convention |
 //! | [`mod@official_rate`] | `R^c` in the convention of the official measurement code |
+//! | [`scale_free`] | `R^c` of tokens brought to one length, and its gradient |
 //! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
 //! | [`householder`] | the QR factorisation that this needs in the hard cases |
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
@@ -30,6 +31,7 @@ pub mod mixture;
 pub mod mssa;
 pub mod neumann;
 pub mod official_rate;
+pub mod scale_free;
 pub mod tssa;
 
 pub use coding_rate::{
