@@ -137,6 +137,11 @@ impl<'a> Descent<'a> {
     }
 }
 
+/// Frobenius norm.
+pub(super) fn norm(z: ArrayView2<'_, f64>) -> f64 {
+    inner(z, z).sqrt()
+}
+
 fn inner(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     a.iter().zip(b.iter()).map(|(a, b)| a * b).sum()
 }
