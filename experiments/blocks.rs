@@ -29,7 +29,7 @@ use whitebox::harness::layer_curves::{CurveRows, LayerCurves, Network};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 use whitebox::model::{Classifier, Config};
 use whitebox::Result;
 

@@ -34,7 +34,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{tokens_at, LayerOperators};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::model::probe::Site;
 use whitebox::model::Config;
 use whitebox::{parallel, Result};

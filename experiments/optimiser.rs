@@ -26,7 +26,7 @@ use whitebox::harness::networks::{Lesson, Networks};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::linear;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::model::{Classifier, Config};
 use whitebox::train::augment::Augmentation;
 use whitebox::train::optimiser::Method;

@@ -25,7 +25,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dfdx::prelude::Cpu;
-use rand::Rng;
 use serde::Serialize;
 use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::chart::{Axis, Chart, Scale as AxisScale, Series};
@@ -35,7 +34,10 @@ use whitebox::harness::networks::{Lesson, Networks};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{measure, Quantity};
-use whitebox::measure::trend::{fraction, kendall, partial_kendall, Summary};
+use whitebox::measure::rank_correlation::{
+    bootstrap_over_variants, granulated_tau, kendall, partial_kendall, tau, Case,
+};
+use whitebox::measure::statistics::{fraction, median, Summary};
 use whitebox::model::{Architecture, Classifier, Config};
 use whitebox::train::augment::Augmentation;
 use whitebox::train::penalty::{Penalty, Term};
@@ -330,14 +332,14 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What is trained for the first claim.
-struct Case {
+struct Training {
     name: String,
     architecture: Architecture,
     recipe: Recipe,
     seed: u64,
 }
 
-fn cases(settings: &Settings, first: u64) -> Vec<Case> {
+fn cases(settings: &Settings, first: u64) -> Vec<Training> {
     let mut cases = Vec::new();
     for seed in (first..).take(settings.seeds) {
         for architecture in ARCHITECTURES {
@@ -345,7 +347,7 @@ fn cases(settings: &Settings, first: u64) -> Vec<Case> {
                 for learning_rate in LEARNING_RATES {
                     for weight_decay in WEIGHT_DECAYS {
                         let word = architecture.word();
-                        cases.push(Case {
+                        cases.push(Training {
                             name: format!("{word}-{batch}-{learning_rate}-{weight_decay}-{seed}"),
                             architecture,
                             recipe: Recipe {
@@ -387,7 +389,7 @@ fn penalties(settings: &Settings, first: u64) -> Vec<(&'static str, Recipe, u64)
 
 /// Measures one trained variant.
 fn row(
-    case: &Case,
+    case: &Training,
     network: &Classifier<f32, Cpu>,
     epochs: usize,
     training: &Images,
@@ -460,87 +462,29 @@ fn row(
     })
 }
 
-fn tau(of: fn(&Row) -> f64, rows: &[&Row]) -> f64 {
-    kendall(
-        &rows
-            .iter()
-            .map(|row| (of(row), row.gap))
-            .collect::<Vec<_>>(),
-    )
-}
-
 fn correlation((name, of): Predictor, rows: &[&Row], run_seed: u64) -> Correlation {
-    let mut variants: Vec<[usize; 4]> = rows.iter().map(|row| row.variant()).collect();
-    variants.sort_unstable();
-    variants.dedup();
-    let by_variant: Vec<Vec<&Row>> = variants
-        .iter()
-        .map(|variant| {
-            rows.iter()
-                .copied()
-                .filter(|r| r.variant() == *variant)
-                .collect()
-        })
-        .collect();
-    let mut rng = seed::stream(run_seed, "bootstrap");
-    let mut drawn: Vec<f64> = (0..RESAMPLINGS)
-        .map(|_| {
-            let draws = 0..by_variant.len();
-            let sample: Vec<&Row> = draws
-                .flat_map(|_| {
-                    by_variant[rng.gen_range(0..by_variant.len())]
-                        .iter()
-                        .copied()
-                })
-                .collect();
-            tau(of, &sample)
-        })
-        .filter(|tau| tau.is_finite())
-        .collect();
-    drawn.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let index = (q * (drawn.len() as f64 - 1.0)).round() as usize;
-        drawn.get(index).copied().unwrap_or(f64::NAN)
+    let with = |pair: fn(&Row) -> f64, rows: &[&Row]| -> Vec<Case<4>> {
+        let cases = rows.iter().map(|row| Case {
+            settings: row.variant(),
+            seed: row.seed,
+            pair: (pair(row), row.gap),
+        });
+        cases.collect()
     };
-    let whole = tau(of, rows);
+    let cases = with(of, rows);
+    let mut rng = seed::stream(run_seed, "bootstrap");
+    let [low, high] = bootstrap_over_variants(&cases, 0.025, RESAMPLINGS, &mut rng, tau);
+    let whole = tau(&cases);
     let loss: fn(&Row) -> f64 = |row| row.training_loss;
     let together: Vec<(f64, f64)> = rows.iter().map(|row| (of(row), loss(row))).collect();
     Correlation {
         predictor: name,
         tau: whole,
-        low: quantile(0.025),
-        high: quantile(0.975),
-        granulated: granulated(of, rows),
-        partial: partial_kendall(whole, kendall(&together), tau(loss, rows)),
+        low,
+        high,
+        granulated: granulated_tau(&cases),
+        partial: partial_kendall(whole, kendall(&together), tau(&with(loss, rows))),
     }
-}
-
-/// Mean over the four settings of the mean tau among networks of one seed that differ in it alone.
-fn granulated(of: fn(&Row) -> f64, rows: &[&Row]) -> f64 {
-    let by_setting = (0..4).map(|setting| {
-        let rest = |row: &Row| {
-            let mut key = row.variant();
-            key[setting] = 0;
-            (row.seed, key)
-        };
-        let mut keys: Vec<_> = rows.iter().map(|row| rest(row)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let taus: Vec<f64> = keys
-            .iter()
-            .map(|key| {
-                let group = rows.iter().copied().filter(|row| rest(row) == *key);
-                tau(of, &group.collect::<Vec<_>>())
-            })
-            .filter(|tau| tau.is_finite())
-            .collect();
-        taus
-    });
-    let means: Vec<f64> = by_setting
-        .filter(|taus| !taus.is_empty())
-        .map(|taus| Summary::of(&taus).mean)
-        .collect();
-    Summary::of(&means).mean
 }
 
 /// Accuracy with a penalty less that without, by seed, in points.
@@ -556,9 +500,7 @@ fn gains(outcomes: &[Penalised], penalty: &str) -> Summary {
 
 fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> Vec<Verdict> {
     let srr = &correlations[0];
-    let mut others: Vec<f64> = correlations[1..].iter().map(|c| c.tau).collect();
-    others.sort_by(f64::total_cmp);
-    let median = 0.5 * (others[(others.len() - 1) / 2] + others[others.len() / 2]);
+    let others: Vec<f64> = correlations[1..].iter().map(|c| c.tau).collect();
     let gain = gains(outcomes, "SRR");
     vec![
         PREDICTS_GENERALISATION.judge(vec![
@@ -568,7 +510,7 @@ fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> 
             ),
             Measurement::of(
                 "tau of SRR less the median of the other measures",
-                srr.tau - median,
+                srr.tau - median(&others),
             ),
             Measurement::of(
                 "tau of SRR among networks that differ in one setting",

@@ -29,7 +29,7 @@ use whitebox::harness::networks::{Lesson, Networks};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{measure, Quantity};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::model::{Classifier, Config};
 use whitebox::train::{self, Recipe};
 use whitebox::Result;

@@ -25,7 +25,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::networks::{Lesson, Networks};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::model::transfer::transfer;
 use whitebox::model::{Classifier, Config};
 use whitebox::train::augment::Augmentation;

@@ -19,7 +19,7 @@ use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 use whitebox::{parallel, Result};
 
 // ANCHOR: claims

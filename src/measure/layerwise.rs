@@ -10,7 +10,7 @@ use ndarray::{concatenate, s, Array2, Array3, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::coherence::frame;
-use super::trend::Summary;
+use super::statistics::Summary;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{prepare_bases, subspace_rate_prepared};

@@ -6,10 +6,14 @@
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`layerwise`] | rates and sparsity of every layer |
 //! | [`linear`] | the linear classifier on pixels |
-//! | [`trend`] | mean, deviation, rank correlation |
+//! | [`statistics`] | mean, share and difference with their limits |
+//! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
+//! | [`trend`] | the trend of a curve over layers |
 
 pub mod coherence;
 pub mod descent;
 pub mod layerwise;
 pub mod linear;
+pub mod rank_correlation;
+pub mod statistics;
 pub mod trend;
