@@ -30,7 +30,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::coherence::dictionary_incoherence;
 use whitebox::measure::layerwise::{Layerwise, Quantity};
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::{Classifier, Config};
 use whitebox::Result;

@@ -30,7 +30,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::tokens_at;
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::measure::unrolled::{Block, Dictionary, LayerFacts, Length, Path, Start, Step};
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::probe::Site;

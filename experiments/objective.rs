@@ -33,7 +33,8 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::trend::{fraction, last_over_first, spearman, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::measure::trend::{last_over_first, spearman};
 use whitebox::model::Config;
 use whitebox::Result;
 

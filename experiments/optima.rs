@@ -26,7 +26,7 @@ use whitebox::harness::table;
 use whitebox::measure::clusters::{merge, purity};
 use whitebox::measure::entropy::neighbour_term;
 use whitebox::measure::maxima::{constrained_maximum, regularised_maximum, Groups, Maximum};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, Result};
 
 const BOOK: &str = "authors' book, chapter 3";

@@ -29,7 +29,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
 use whitebox::measure::coherence::{alignment, coherence, cosines, overlap, Coherence};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::model::layers::Attention;
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::Config;

@@ -15,7 +15,7 @@ use super::table;
 use crate::data::{Images, Split};
 use crate::error::Result;
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 use crate::model::{Backbone, Classifier};
 
 /// Which network a curve belongs to.

@@ -10,7 +10,9 @@
 //! | [`layerwise`] | what there is to measure at every layer |
 //! | [`linear`] | the linear classifier on pixels |
 //! | [`maxima`] | where ascent on the rate reduction with labels ends |
-//! | [`trend`] | mean, deviation, rank correlation |
+//! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
+//! | [`statistics`] | mean, share and difference with their limits |
+//! | [`trend`] | the trend of a curve over layers |
 //! | [`unrolled`] | ISTA steps against the objective they descend from |
 
 pub mod clusters;
@@ -21,5 +23,7 @@ pub mod entropy;
 pub mod layerwise;
 pub mod linear;
 pub mod maxima;
+pub mod rank_correlation;
+pub mod statistics;
 pub mod trend;
 pub mod unrolled;
