@@ -36,7 +36,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::descent::{Descent, Direction};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, seed, Result};
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";

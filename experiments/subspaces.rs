@@ -28,7 +28,7 @@ use whitebox::harness::layer_curves::{across, over_networks, Network};
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::coherence::{alignment, coherence, cosines, overlap, Coherence};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::model::layers::Attention;
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::{Classifier, Config};

@@ -35,7 +35,8 @@ use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::measure::trend::{fit_line, fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::measure::trend::fit_line;
 use whitebox::{parallel, Result};
 
 const PAPER: &str = "ToST, arXiv 2412.17810";

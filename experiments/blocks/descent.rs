@@ -5,7 +5,7 @@ use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::Network;
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 use whitebox::Result;
 
 use super::{chart, Found, PAPER};

@@ -2,7 +2,7 @@
 
 use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
 use whitebox::harness::layer_curves::over_networks;
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 
 use super::{Found, Weights};
 

@@ -10,7 +10,8 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::{akaike_difference, fit_geometric, fit_line, fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::measure::trend::{akaike_difference, fit_geometric, fit_line};
 use whitebox::{parallel, Result};
 
 use crate::compression::{block_ratios, mean_ratio};

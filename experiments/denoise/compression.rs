@@ -16,7 +16,7 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, Result};
 
 const PAPER: &str = "ICLR 2024, arXiv 2404.02446";

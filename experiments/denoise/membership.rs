@@ -11,7 +11,7 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::{parallel, Result};
 
 // ANCHOR: claims

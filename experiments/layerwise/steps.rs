@@ -7,7 +7,7 @@ use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::{across, Network};
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::trend::fraction;
+use whitebox::measure::statistics::fraction;
 use whitebox::Result;
 
 use super::{held_out, Found, PAPER};

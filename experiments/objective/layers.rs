@@ -6,7 +6,8 @@ use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::{across, over_networks, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::trend::{fraction, spearman};
+use whitebox::measure::statistics::fraction;
+use whitebox::measure::trend::spearman;
 use whitebox::Result;
 
 use super::Found;

@@ -6,7 +6,8 @@ use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::{over_networks, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::trend::{last_over_first, spearman, Summary};
+use whitebox::measure::statistics::Summary;
+use whitebox::measure::trend::{last_over_first, spearman};
 use whitebox::Result;
 
 use super::Found;

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use crate::artefact;
 use crate::error::{Error, Result};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 
 /// One line of a chart.
 #[derive(Debug, Clone)]

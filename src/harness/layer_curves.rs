@@ -13,7 +13,7 @@ use crate::claim::{Measured, Unit};
 use crate::data::{Images, Split};
 use crate::error::{Error, Result};
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 use crate::model::{Backbone, Classifier};
 use crate::train::score::rank;
 

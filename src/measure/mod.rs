@@ -2,16 +2,28 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`clusters`] | clusters that shorten a lossy code |
 //! | [`coherence`] | bases against orthogonal ones |
 //! | [`controls`] | steps and attention without what a claim credits |
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
+//! | [`entropy`] | entropy of a density from points |
 //! | [`layerwise`] | what there is to measure at every layer |
 //! | [`linear`] | the linear classifier on pixels |
-//! | [`trend`] | mean, deviation, rank correlation |
+//! | [`maxima`] | where ascent on the rate reduction with labels ends |
+//! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
+//! | [`statistics`] | mean, share and difference with their limits |
+//! | [`trend`] | the trend of a curve over layers |
+//! | [`unrolled`] | ISTA steps against the objective they descend from |
 
+pub mod clusters;
 pub mod coherence;
 pub mod controls;
 pub mod descent;
+pub mod entropy;
 pub mod layerwise;
 pub mod linear;
+pub mod maxima;
+pub mod rank_correlation;
+pub mod statistics;
 pub mod trend;
+pub mod unrolled;
