@@ -18,7 +18,7 @@
 //! | `fall`: does the compression term fall? | C-LAY-01, -caption, C-LAY-03 |
 //! | `sparsity`: do the outputs get sparser? | C-LAY-02, C-LAY-03-sparsity |
 //! | `splits`: is it the same on images that training saw? | C-LAY-04 |
-//! | `steps`: does each block do its part? | C-LAY-05 |
+//! | `steps`: does each block do its part? | C-LAY-05, -sparsity |
 //!
 //! **Criteria**: those of the files, fixed before the run, on means over networks. The numbers are those of
 //! the catalogue for small networks.
