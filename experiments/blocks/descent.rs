@@ -1,11 +1,10 @@
 //! Does MSSA descend on `R^c` of the tokens as they are, and does the series behind it converge there?
 
-use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::Network;
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::statistics::fraction;
 use whitebox::Result;
 
 use super::{chart, Found, PAPER};
@@ -15,6 +14,8 @@ pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::OUTSIDE_NEUMANN_RADIUS,
     Quantity::COSINE_MSSA_DESCENT,
     Quantity::COSINE_CONVEX_DESCENT,
+    Quantity::COSINE_SHRINKAGE_DESCENT,
+    Quantity::COSINE_CONVEX_BEYOND_SHRINKAGE,
 ];
 
 // ANCHOR: claims
@@ -55,17 +56,35 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
         Whose::Authors,
         "The convex form of MSSA points downhill on R^c, far outside the radius",
         &[
-            Criterion::at_least("fraction of layers with a positive cosine", 0.95, |found: &Found| {
-                positive(found, Network::Trained, Quantity::COSINE_CONVEX_DESCENT)
+            Criterion::at_least("least cosine over layers with steepest descent", 0.0, |found: &Found| {
+                least(found, Network::Trained, Quantity::COSINE_CONVEX_DESCENT)
             }),
             Criterion::at_least(
-                "untrained: fraction of layers with a positive cosine",
-                0.95,
-                |found: &Found| positive(found, Network::Untrained, Quantity::COSINE_CONVEX_DESCENT),
+                "untrained: least cosine over layers with steepest descent",
+                0.0,
+                |found: &Found| least(found, Network::Untrained, Quantity::COSINE_CONVEX_DESCENT),
             )
             .secondary(),
+            Criterion::at_least(
+                "cosine less that of mere shrinkage, -X, mean over layers",
+                0.0,
+                beyond_shrinkage,
+            )
+            .control(),
         ],
-    ),
+    )
+    .beside(&[
+        Number::of("cosine, mean over layers", |found: &Found| {
+            mean(found, Network::Trained, Quantity::COSINE_CONVEX_DESCENT)
+        }),
+        Number::of("cosine of mere shrinkage, -X, mean over layers", |found: &Found| {
+            mean(found, Network::Trained, Quantity::COSINE_SHRINKAGE_DESCENT)
+        }),
+        Number::of("cosine with the part along X taken out of both, mean over layers", |found: &Found| {
+            mean(found, Network::Trained, Quantity::COSINE_CONVEX_BEYOND_SHRINKAGE)
+        }),
+    ])
+    .pilot_informed(),
 ];
 // ANCHOR_END: claims
 
@@ -78,10 +97,22 @@ fn mean(found: &Found, network: Network, quantity: Quantity) -> Option<Measured>
     })
 }
 
-fn positive(found: &Found, network: Network, quantity: Quantity) -> Option<Measured> {
+fn least(found: &Found, network: Network, quantity: Quantity) -> Option<Measured> {
     let quantity = quantity.at(found.settings.epsilon);
     found.over(network, |curves| {
-        Some(fraction(&curves.means(quantity).ok()?, |&c| c > 0.0))
+        curves.means(quantity).ok()?.into_iter().reduce(f64::min)
+    })
+}
+
+fn beyond_shrinkage(found: &Found) -> Option<Measured> {
+    let [convex, shrinkage] = [
+        Quantity::COSINE_CONVEX_DESCENT,
+        Quantity::COSINE_SHRINKAGE_DESCENT,
+    ]
+    .map(|quantity| quantity.at(found.settings.epsilon));
+    found.over(Network::Trained, |curves| {
+        let gains = curves.difference(convex, shrinkage)?;
+        Some(gains.iter().sum::<f64>() / gains.len() as f64)
     })
 }
 
