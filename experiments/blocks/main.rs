@@ -14,7 +14,7 @@
 //! | question | claims |
 //! |---|---|
 //! | `descent`: does MSSA descend on `R^c` of the tokens as they are? | C-THY-06, C-CRIT-01-trained, C-SUP-01-trained |
-//! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17, -18, -20-trained |
+//! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17-trained, C-THY-18-trained, -code, C-THY-20-trained |
 //! | `dictionary`: are the dictionaries incoherent? | C-LAY-08 |
 //!
 //! **Criteria**: those of the files, fixed before the run, on means over networks.
