@@ -15,7 +15,7 @@
 //! |---|---|
 //! | `descent`: does MSSA descend on `R^c` of the tokens as they are? | C-THY-06, C-CRIT-01-trained, C-SUP-01-trained |
 //! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17-trained, C-THY-18-trained, -code, C-THY-20-trained |
-//! | `dictionary`: are the dictionaries incoherent? | C-LAY-08 |
+//! | `dictionary`: are the dictionaries incoherent? | C-LAY-08, -training |
 //!
 //! **Criteria**: those of the files, fixed before the run, on means over networks.
 //!
@@ -37,7 +37,7 @@ use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::layer_curves::{LayerCurves, Network, NetworkCurves};
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::measure::coherence::dictionary_incoherence;
+use whitebox::measure::coherence::{column_coherence, dictionary_incoherence};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::{Classifier, Config};
@@ -78,6 +78,9 @@ struct Weights {
     eta_lipschitz: f64,
     /// `||D^T D - alpha I||_F / ||D^T D||_F`.
     incoherence: f64,
+    /// Mean |cosine| between columns of `D`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    column_coherence: Option<f64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -149,6 +152,7 @@ fn weights(seed: u64, network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
                 layer: index + 1,
                 eta_lipschitz: ista.step_size * ista.lipschitz,
                 incoherence: dictionary_incoherence(ista.dictionary.view()),
+                column_coherence: Some(column_coherence(ista.dictionary.view())),
             })
         })
         .collect()
