@@ -14,6 +14,7 @@
 //! | question | claims |
 //! |---|---|
 //! | `descent`: does MSSA descend on `R^c` of the tokens as they are? | C-THY-06, C-CRIT-01-trained, C-SUP-01-trained |
+//! | `sign`: is the derived operator downhill where growth does not count? | C-LAY-15, -unit, -code |
 //! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17-trained, C-THY-18-trained, -code, C-THY-20-trained |
 //! | `dictionary`: are the dictionaries incoherent? | C-LAY-08, -training |
 //!
@@ -24,6 +25,7 @@
 mod codes;
 mod descent;
 mod dictionary;
+mod sign;
 
 use std::process::ExitCode;
 
@@ -95,8 +97,12 @@ struct Blocks;
 impl Experiment for Blocks {
     const NAME: &'static str = "blocks";
     const TITLE: &'static str = "The blocks against their derivation";
-    const CLAIMS: &'static [&'static [Claim<Found>]] =
-        &[descent::CLAIMS, codes::CLAIMS, dictionary::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] = &[
+        descent::CLAIMS,
+        sign::CLAIMS,
+        codes::CLAIMS,
+        dictionary::CLAIMS,
+    ];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Results;
@@ -108,9 +114,8 @@ impl Experiment for Blocks {
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
         let count = if run.quick { 4 } else { flags.images as usize };
         let subject = Subject::load(&flags.subject, &flags.data, count, run)?;
-        let quantities = [descent::QUANTITIES, codes::QUANTITIES]
-            .concat()
-            .into_iter();
+        let quantities = [descent::QUANTITIES, sign::QUANTITIES, codes::QUANTITIES];
+        let quantities = quantities.concat().into_iter();
         let quantities: Vec<Quantity> = quantities.map(|q| q.at(flags.epsilon)).collect();
         let held_out = [(Split::Test, &subject.held_out_images)];
         let (mut trained, mut untrained) = (Vec::new(), Vec::new());
@@ -137,6 +142,7 @@ impl Experiment for Blocks {
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         shown.table("layers.csv", &found.curves.table())?;
         descent::show(found, shown)?;
+        sign::show(found, shown)?;
         codes::show(found, shown)
     }
 }
@@ -179,11 +185,18 @@ fn chart(
     let mut series: Vec<Series> = Vec::new();
     for &(name, colour, network, quantity) in lines {
         let quantity = quantity.at(found.settings.epsilon);
-        series.extend(
-            found
-                .curves
-                .series(name, colour, (network, Split::Test, quantity))?,
-        );
+        // Older records lack what was measured later.
+        let measured = found.curves.each(network, Split::Test);
+        if measured.iter().all(|curves| curves.means(quantity).is_ok()) {
+            series.extend(
+                found
+                    .curves
+                    .series(name, colour, (network, Split::Test, quantity))?,
+            );
+        }
+    }
+    if series.is_empty() {
+        return Ok(());
     }
     shown.chart(file, &Chart::by_layer(title, vertical, series))
 }
