@@ -1,12 +1,11 @@
 //! Does the objective fall from layer to layer, and is a layer a step on that of its own subspaces?
 
 use serde::{Deserialize, Serialize};
-use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::experiment::Shown;
 use whitebox::harness::layer_curves::{across, over_networks, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
-use whitebox::measure::statistics::fraction;
 use whitebox::measure::trend::spearman;
 use whitebox::Result;
 
@@ -21,97 +20,115 @@ pub(crate) const PARTS: [Quantity; 5] = [
     Quantity::NONZERO_AFTER_ISTA,
 ];
 
+const NEURIPS: &str = "NeurIPS 2023, arXiv 2306.01129";
+
 // ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-LAY-09",
-        Source::of(
-            "NeurIPS 2023, arXiv 2306.01129",
-            "section 2: the objective that the layers are unrolled from",
-        ),
+        Source::of(NEURIPS, "section 2: the objective that the layers are unrolled from"),
         Whose::Authors,
-        "SRR = ||Z||_0 + R^c(Z | U) - R(Z) falls with depth in a trained network",
+        "lambda ||Z||_0 + R^c(Z | U) - R(Z) falls with depth in a trained network",
         &[
             Criterion::at_most(
-                "held-out: SRR after the last layer less after the first",
+                "lambda = 0.1: after the last layer less after the first",
                 0.0,
-                |found: &Found| each(found, Network::Trained, |rows| Some(change(rows))),
+                |found: &Found| each(found, Network::Trained, |rows| change(rows, 0.1)),
             ),
+            Criterion::at_most("lambda = 0.1: rank correlation with depth", -0.6, |found: &Found| {
+                each(found, Network::Trained, |rows| Some(spearman(&objective(rows, 0.1))))
+            })
+            .secondary(),
             Criterion::at_most(
-                "held-out: rank correlation of SRR with depth",
-                -0.6,
-                |found: &Found| each(found, Network::Trained, |rows| Some(spearman(&srr(rows)))),
+                "lambda = 0: after the last layer less after the first",
+                0.0,
+                |found: &Found| each(found, Network::Trained, |rows| change(rows, 0.0)),
             )
             .secondary(),
-            Criterion::at_least(
-                "fall of SRR beyond the untrained network's",
+            Criterion::at_most(
+                "lambda = 0.01: after the last layer less after the first",
                 0.0,
-                |found: &Found| pairs(found, |own, control| change(control) - change(own)),
+                |found: &Found| each(found, Network::Trained, |rows| change(rows, 0.01)),
             )
+            .secondary(),
+            Criterion::at_most(
+                "lambda = 1: after the last layer less after the first",
+                0.0,
+                |found: &Found| each(found, Network::Trained, |rows| change(rows, 1.0)),
+            )
+            .secondary(),
+            Criterion::at_least("lambda = 0.1: fall beyond the untrained network's", 0.0, |found: &Found| {
+                pairs(found, |own, control| Some(change(control, 0.1)? - change(own, 0.1)?))
+            })
             .control(),
         ],
-    ),
+    )
+    .pilot_informed(),
     Claim::new(
         "C-CRIT-03",
         Source::of("arXiv 2411.17182", "figures of SRR by layer"),
         Whose::Critics,
-        "SRR falls in the early layers and rises after",
+        "SRR = ||Z||_0 + R^c(Z | U) - R(Z) falls in the early layers and rises after",
         &[
-            Criterion::at_least(
-                "rise from the least SRR to the last layer's, over the range",
-                0.05,
-                |found: &Found| each(found, Network::Trained, |rows| Some(rise(&srr(rows)))),
-            ),
-            Criterion::at_least(
-                "layers before that of the least SRR",
-                1.0,
-                |found: &Found| {
-                    each(found, Network::Trained, |rows| {
-                        Some(least(&srr(rows)) as f64)
-                    })
-                },
-            )
+            Criterion::at_least("rise from the least to the last layer's, over the range", 0.05, |found: &Found| {
+                each(found, Network::Trained, |rows| rise(&objective(rows, 1.0)))
+            }),
+            Criterion::at_least("fall from the first layer's to the least, over the range", 0.05, |found: &Found| {
+                each(found, Network::Trained, |rows| fall(&objective(rows, 1.0)))
+            })
+            .secondary(),
+            Criterion::at_least("with 0.1 ||Z||_0: the lesser of the two", 0.05, |found: &Found| {
+                each(found, Network::Trained, |rows| inside(&objective(rows, 0.1)))
+            })
+            .secondary(),
+            Criterion::at_least("with 0.01 ||Z||_0: the lesser of the two", 0.05, |found: &Found| {
+                each(found, Network::Trained, |rows| inside(&objective(rows, 0.01)))
+            })
+            .secondary(),
+            Criterion::at_least("R^c - R alone: the lesser of the two", 0.05, |found: &Found| {
+                each(found, Network::Trained, |rows| inside(&objective(rows, 0.0)))
+            })
             .secondary(),
         ],
-    ),
+    )
+    .pilot_informed(),
     Claim::new(
         "C-LAY-09-step",
-        Source::of(
-            "NeurIPS 2023, arXiv 2306.01129",
-            "section 2: a layer is a step on the objective",
-        ),
+        Source::of(NEURIPS, "section 2: a layer is a step on the objective"),
         Whose::Authors,
-        "Each layer but the first lowers the SRR of its own subspaces and raises R - R^c",
+        "Each layer but the first lowers the objective of its own subspaces, lambda = 0.1, and raises R - R^c",
         &[
-            Criterion::at_least("fraction of layers that lower SRR", 0.8, |found: &Found| {
-                each(found, Network::Trained, |rows| {
-                    Some(fraction(&rows[1..], lowers))
-                })
+            Criterion::at_most("change of the objective across a layer, mean over layers", 0.0, |found: &Found| {
+                each(found, Network::Trained, |rows| across_layers(rows, 0.1))
             }),
             Criterion::at_least(
-                "fraction of layers that raise R - R^c",
-                0.8,
-                |found: &Found| {
-                    each(found, Network::Trained, |rows| {
-                        Some(fraction(&rows[1..], |row| {
-                            row.reduction > row.reduction_before
-                        }))
-                    })
-                },
+                "change of R - R^c across a layer, mean over layers, nats",
+                0.0,
+                |found: &Found| each(found, Network::Trained, |rows| Some(-across_layers(rows, 0.0)?)),
             )
             .secondary(),
             Criterion::at_most(
-                "untrained: fraction of layers that lower SRR",
-                0.5,
+                "change of the objective across a layer: trained less untrained",
+                0.0,
                 |found: &Found| {
-                    each(found, Network::Untrained, |rows| {
-                        Some(fraction(&rows[1..], lowers))
-                    })
+                    pairs(found, |own, control| Some(across_layers(own, 0.1)? - across_layers(control, 0.1)?))
                 },
             )
             .control(),
         ],
-    ),
+    )
+    .beside(&[
+        Number::of("layers that raise R - R^c of their own subspaces, of those but the first", |found: &Found| {
+            each(found, Network::Trained, raising)
+        }),
+        Number::of("untrained: layers that raise R - R^c", |found: &Found| {
+            each(found, Network::Untrained, raising)
+        }),
+        Number::of("untrained: change of R - R^c across a layer, mean over layers, nats", |found: &Found| {
+            each(found, Network::Untrained, |rows| Some(-across_layers(rows, 0.0)?))
+        }),
+    ])
+    .pilot_informed(),
 ];
 // ANCHOR_END: claims
 
@@ -181,45 +198,83 @@ fn each(found: &Found, network: Network, of: fn(&[Row]) -> Option<f64>) -> Optio
 }
 
 /// A number of every network and its control.
-fn pairs(found: &Found, of: fn(&[Row], &[Row]) -> f64) -> Option<Measured> {
+fn pairs(found: &Found, of: fn(&[Row], &[Row]) -> Option<f64>) -> Option<Measured> {
     let controls = networks(found, Network::Untrained);
     over_networks(&networks(found, Network::Trained), |own| {
         let control = controls.iter().find(|rows| rows[0].seed == own[0].seed)?;
-        Some(of(own, control))
+        of(own, control)
     })
 }
 
-fn srr(rows: &[Row]) -> Vec<f64> {
-    rows.iter().map(|row| row.srr).collect()
+/// `lambda ||Z||_0 + R^c - R` after every layer.
+fn objective(rows: &[Row], lambda: f64) -> Vec<f64> {
+    rows.iter()
+        .map(|row| lambda * row.nonzeros - row.reduction)
+        .collect()
 }
 
 /// From the first layer to the last.
-fn change(rows: &[Row]) -> f64 {
-    rows[rows.len() - 1].srr - rows[0].srr
+fn change(rows: &[Row], lambda: f64) -> Option<f64> {
+    let values = objective(rows, lambda);
+    Some(values.last()? - values.first()?)
 }
 
-fn lowers(row: &Row) -> bool {
-    row.srr_before.is_some_and(|before| row.srr < before)
+/// Across a layer, for its own subspaces, mean over all layers but the first: its input is the embedding, dense,
+/// of which any ISTA output has fewer nonzeros.
+fn across_layers(rows: &[Row], lambda: f64) -> Option<f64> {
+    let changes: Option<Vec<f64>> = rows
+        .iter()
+        .skip(1)
+        .map(|row| {
+            let entered = row.srr_before? + row.reduction_before;
+            Some(lambda * (row.nonzeros - entered) - (row.reduction - row.reduction_before))
+        })
+        .collect();
+    let changes = changes?;
+    Some(changes.iter().sum::<f64>() / changes.len() as f64)
 }
 
-/// The first layer, from 0, with the least value.
-fn least(values: &[f64]) -> usize {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    values.iter().take_while(|&&value| value > least).count()
+fn raising(rows: &[Row]) -> Option<f64> {
+    let raise = rows
+        .iter()
+        .skip(1)
+        .filter(|row| row.reduction > row.reduction_before);
+    Some(raise.count() as f64)
 }
 
 /// From the least value to the last, over the range.
-fn rise(values: &[f64]) -> f64 {
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let least = values[least(values)];
-    (values[values.len() - 1] - least) / (most - least)
+fn rise(values: &[f64]) -> Option<f64> {
+    let [least, most] = range(values);
+    Some((values.last()? - least) / (most - least))
+}
+
+/// From the first value to the least, over the range.
+fn fall(values: &[f64]) -> Option<f64> {
+    let [least, most] = range(values);
+    Some((values.first()? - least) / (most - least))
+}
+
+/// The lesser of fall and rise: 0 where the least value is the first or the last.
+fn inside(values: &[f64]) -> Option<f64> {
+    Some(fall(values)?.min(rise(values)?))
+}
+
+fn range(values: &[f64]) -> [f64; 2] {
+    let all = values.iter().copied();
+    [
+        all.clone().fold(f64::INFINITY, f64::min),
+        all.fold(f64::NEG_INFINITY, f64::max),
+    ]
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
     shown.table("layers.csv", &found.0)?;
     let mut series = Vec::new();
     for network in Network::BOTH {
-        let each: Vec<Vec<f64>> = networks(found, network).into_iter().map(srr).collect();
+        let each: Vec<Vec<f64>> = networks(found, network)
+            .into_iter()
+            .map(|rows| objective(rows, 1.0))
+            .collect();
         let values = across(&each);
         if !values.is_empty() {
             series.push(Series::by_layer(network.word(), network.colour(), values).with_interval());
