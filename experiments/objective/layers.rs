@@ -12,12 +12,13 @@ use whitebox::Result;
 use super::Found;
 
 /// The parts of the objective before and after a layer, for its own subspaces.
-pub(crate) const PARTS: [Quantity; 5] = [
+pub(crate) const PARTS: [Quantity; 6] = [
     Quantity::RATE,
     Quantity::RATE_AFTER_ISTA,
     Quantity::ORTHONORMAL_RATE_BEFORE_MSSA,
     Quantity::ORTHONORMAL_RATE_AFTER_ISTA,
     Quantity::NONZERO_AFTER_ISTA,
+    Quantity::COMPLETE_RATE_AFTER_ISTA,
 ];
 
 const NEURIPS: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -141,25 +142,37 @@ pub(crate) struct Row {
     layer: usize,
     /// `||Z^{l+1}||_0`.
     nonzeros: f64,
-    rate: f64,
+    pub(crate) rate: f64,
     subspace_rate: f64,
     srr: f64,
     /// Of `Z^l` with the same subspaces; none for the first layer.
     srr_before: Option<f64>,
     /// `R - R^c` of `Z^l` with the same subspaces.
     reduction_before: f64,
-    reduction: f64,
+    pub(crate) reduction: f64,
+    /// `R^c` with random, exactly orthogonal subspaces that together are everything.
+    #[serde(default)]
+    complete_rate: Option<f64>,
+}
+
+impl Row {
+    /// `R - R^c` with those.
+    pub(crate) fn complete_reduction(&self) -> Option<f64> {
+        Some(self.rate - self.complete_rate?)
+    }
 }
 
 /// Tokens have `entries` numbers, d N.
-pub(crate) fn rows(curves: &NetworkCurves, parts: [Quantity; 5], entries: f64) -> Result<Vec<Row>> {
-    let [mut rate_before, mut rate, mut before, mut after, mut nonzero] = [const { Vec::new() }; 5];
+pub(crate) fn rows(curves: &NetworkCurves, parts: [Quantity; 6], entries: f64) -> Result<Vec<Row>> {
+    let [mut rate_before, mut rate, mut before, mut after, mut nonzero, mut complete] =
+        [const { Vec::new() }; 6];
     let columns = [
         &mut rate_before,
         &mut rate,
         &mut before,
         &mut after,
         &mut nonzero,
+        &mut complete,
     ];
     for (column, quantity) in columns.into_iter().zip(parts) {
         *column = curves.means(quantity)?;
@@ -180,20 +193,25 @@ pub(crate) fn rows(curves: &NetworkCurves, parts: [Quantity; 5], entries: f64) -
             srr_before: entered.map(|nonzeros| nonzeros - reduction_before),
             reduction_before,
             reduction,
+            complete_rate: Some(complete[l]),
         }
     };
     Ok((0..curves.depth()).map(row).collect())
 }
 
 /// The rows of every trained or untrained network, by seed.
-fn networks(found: &Found, network: Network) -> Vec<&[Row]> {
+pub(crate) fn networks(found: &Found, network: Network) -> Vec<&[Row]> {
     let all = found
         .0
         .chunk_by(|a, b| (a.network, a.seed) == (b.network, b.seed));
     all.filter(|rows| rows[0].network == network).collect()
 }
 
-fn each(found: &Found, network: Network, of: fn(&[Row]) -> Option<f64>) -> Option<Measured> {
+pub(crate) fn each(
+    found: &Found,
+    network: Network,
+    of: fn(&[Row]) -> Option<f64>,
+) -> Option<Measured> {
     over_networks(&networks(found, network), |rows| of(rows))
 }
 

@@ -7,6 +7,7 @@
 //! | question | claims |
 //! |---|---|
 //! | `layers`: does the objective fall from layer to layer? | C-LAY-09, C-CRIT-03, C-LAY-09-step |
+//! | `reduction`: does `R - R^c` rise, and why is it negative? | C-LAY-12, C-THY-42-trained |
 //! | `robust`: is the fall of `R^c` one at any precision? | C-LAY-07 |
 //!
 //! **Control**: the networks before training.
@@ -16,6 +17,7 @@
 //! **Run**: `cargo run --release --bin exp_objective`: about two minutes a network on two cores.
 
 mod layers;
+mod reduction;
 mod robust;
 
 use std::process::ExitCode;
@@ -62,7 +64,8 @@ struct Objective;
 impl Experiment for Objective {
     const NAME: &'static str = "objective";
     const TITLE: &'static str = "The objective from layer to layer";
-    const CLAIMS: &'static [&'static [Claim<Found>]] = &[layers::CLAIMS, robust::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] =
+        &[layers::CLAIMS, reduction::CLAIMS, robust::CLAIMS];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Results;
@@ -103,6 +106,7 @@ impl Experiment for Objective {
 
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         layers::show(found, shown)?;
+        reduction::show(found, shown)?;
         robust::show(found, shown)
     }
 }
