@@ -20,7 +20,7 @@
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
 use whitebox::data::DataName;
 use whitebox::harness::comparison::{
     self, less, means, small_network, BySeed, Comparison, ComparisonFlags, Training, Variant,
@@ -28,7 +28,7 @@ use whitebox::harness::comparison::{
 use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::networks::Networks;
 use whitebox::harness::run::Run;
-use whitebox::measure::statistics::Summary;
+use whitebox::measure::statistics::{paired_differences, Summary};
 use whitebox::model::Config;
 use whitebox::train::Recipe;
 use whitebox::Result;
@@ -55,9 +55,21 @@ const CLAIMS: &[Claim<Found>] = &[
                 2.0,
                 |found: &Found| Some(over_guessing(found, CODEBOOK)),
             )
-            .control(),
+            .check(),
         ],
-    ),
+    )
+    .beside(&[
+        Number::of(
+            "share of the accuracy above the linear classifier that is lost",
+            |found: &Found| share_lost(found, CODEBOOK),
+        ),
+        Number::of("that of U frozen alone", |found: &Found| {
+            share_lost(found, "U frozen")
+        }),
+        Number::of("that of D frozen alone", |found: &Found| {
+            share_lost(found, "D frozen")
+        }),
+    ]),
     Claim::new(
         "C-CRIT-02-fixed",
         Source::of("arXiv 2411.17182", "variant CRATE-Fix"),
@@ -102,6 +114,21 @@ fn over_guessing(found: &Found, variant: &str) -> Measured {
         .into_iter()
         .map(|(seed, v)| (seed, v / guessing));
     comparison::mean(&times.collect::<Vec<_>>())
+}
+
+/// What freezing costs, over what all parameters gain on the linear classifier.
+fn share_lost(found: &Found, variant: &str) -> Option<Measured> {
+    let lost = paired_differences(&of(found, ALL), &of(found, variant))?;
+    let linear = 100.0 * found.settings.linear_accuracy;
+    let gained = of(found, ALL)
+        .into_iter()
+        .map(|(_, accuracy)| accuracy - linear);
+    let shares: Vec<f64> = lost
+        .iter()
+        .zip(gained)
+        .map(|(lost, gained)| lost / gained)
+        .collect();
+    Some(Measured::mean(Unit::Network, &shares))
 }
 
 #[derive(Debug, Serialize, Deserialize)]
