@@ -365,6 +365,34 @@ fn every_claim_of_the_theory_has_a_verdict_and_every_verdict_its_tests() {
     }
 }
 
+/// A case that is a seed cannot shrink, and a bound that is a bare number does not say where it comes from.
+#[test]
+fn property_tests_draw_numbers_and_name_their_tolerances() {
+    let mut checks = 0;
+    for folder in ["tests/theory", "tests/properties"] {
+        for path in files(&root().join(folder), "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let sampled = path.ends_with("draws.rs");
+            for (number, line) in text.lines().enumerate() {
+                let place = format!("{}:{}", path.display(), number + 1);
+                let seeds = ["any::<u64>", "gaussian(", ".draw("];
+                let seeded = seeds.iter().find(|word| line.contains(**word));
+                assert!(sampled || seeded.is_none(), "{place} draws a seed: {line}");
+                let check = ["assert", "near", "at_most("];
+                if check.iter().any(|word| line.contains(word)) {
+                    checks += 1;
+                    let bare = line
+                        .split("e-")
+                        .skip(1)
+                        .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+                    assert!(!bare, "{place} has a bound without a name: {line}");
+                }
+            }
+        }
+    }
+    assert!(checks > 100, "{checks}");
+}
+
 #[test]
 fn every_experiment_has_a_page_and_the_readme_states_its_verdicts_as_recorded() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
