@@ -10,6 +10,7 @@
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
+//! | [`polar`] | the orthogonal matrix nearest to a matrix |
 //! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
@@ -30,6 +31,7 @@ pub mod mixture;
 pub mod mssa;
 pub mod neumann;
 pub mod official_rate;
+pub mod polar;
 pub mod tssa;
 
 pub use coding_rate::{

@@ -76,7 +76,15 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
 fn every_architecture_trains_and_is_read_back_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("net.safetensors");
-    for word in ["crate", "crate-mhsa", "crate-mlp", "vit"] {
+    for word in [
+        "crate",
+        "crate-mhsa",
+        "crate-mlp",
+        "crate-tied",
+        "crate-orthogonal",
+        "crate-tied-orthogonal",
+        "vit",
+    ] {
         succeed(tiny_training(&out).args(["--architecture", word]));
         let config = Checkpoint::read(&out).unwrap().config.unwrap();
         assert_eq!(serde_json::json!(config.architecture), word);
