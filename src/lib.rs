@@ -13,10 +13,11 @@
 //!
 //! # Floors, from the ground up
 //! [`error`], [`seed`], [`parallel`], [`artefact`] <- [`exact`], [`fused`], [`data`] <-
-//! [`model`] <- [`train`], [`measure`] <- [`harness`] <- experiments and the command line. A floor uses those
+//! [`model`] <- [`train`], [`measure`], [`claim`] <- [`harness`] <- experiments and the command line. A floor uses those
 //! below it and never those above.
 
 pub mod artefact;
+pub mod claim;
 pub mod data;
 pub mod error;
 pub mod exact;

@@ -1,38 +1,22 @@
 //! Every claim with what became of it, from the records, the theorems and the list of those without a
 //! verdict; the board on the front page and the pages of the families.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use polars::prelude::*;
-use whitebox::harness::theorem::{Finding, Theorem, THEOREMS};
+use whitebox::claim::family::{self, catalogued, is_catalogued, letters, FAMILIES};
+use whitebox::claim::theorem::{Theorem, THEOREMS};
+use whitebox::claim::untested::{Untested, UNTESTED};
+use whitebox::claim::verdict::{Beside, Condition};
+use whitebox::claim::{Held, Measured, Outcome, Role, Unit, Verdict, Whose};
 
-use crate::store::{Criterion, Record, Store, Verdict};
-use crate::untested::{Untested, UNTESTED};
+use crate::store::{Record, Store};
 
-/// The families, in the order of the catalogue: letters of the id, title, page below `claims/`.
-pub const FAMILIES: [(&str, &str); 10] = [
-    ("THY", "Theory"),
-    ("LAY", "Layer by layer"),
-    ("CLS", "Classification"),
-    ("SEG", "Segmentation"),
-    ("MAE", "Masked autoencoding"),
-    ("NLP", "Language"),
-    ("SSL", "Self-supervision"),
-    ("VAR", "Variants"),
-    ("CRIT", "Critique"),
-    ("SUP", "Supplement"),
-];
-
-/// How a claim stands, in one word for both sorts of verdict.
+/// How a claim stands, over all that was measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Reproduced, or a theorem that holds.
-    Holds,
-    /// Reproduced in part, a theorem that holds within limits, or one that had to be corrected.
-    Partly,
-    /// Not reproduced, or wrong.
-    Fails,
+    /// Tests and records say this, or those of them that could decide.
+    Came(Outcome),
     /// Under other numbers of the catalogue.
     Elsewhere,
     /// No verdict.
@@ -41,44 +25,71 @@ pub enum Standing {
 
 impl Standing {
     /// All, best first.
-    pub const ALL: [Self; 5] = [
-        Self::Holds,
-        Self::Partly,
-        Self::Fails,
+    pub const ALL: [Self; 7] = [
+        Self::Came(Outcome::Supported),
+        Self::Came(Outcome::NotSpecific),
+        Self::Came(Outcome::Mixed),
+        Self::Came(Outcome::Contradicted),
+        Self::Came(Outcome::Inconclusive),
         Self::Elsewhere,
         Self::Open,
     ];
 
-    /// The word shown, which is also its class in the style sheet.
+    /// Of several outcomes: what those say that decide, mixed where they differ.
+    fn of(outcomes: impl Iterator<Item = Outcome>) -> Self {
+        let all: BTreeSet<Outcome> = outcomes.collect();
+        let decided: Vec<Outcome> = all
+            .iter()
+            .copied()
+            .filter(|o| *o != Outcome::Inconclusive)
+            .collect();
+        match decided.as_slice() {
+            [] if all.is_empty() => Self::Open,
+            [] => Self::Came(Outcome::Inconclusive),
+            [one] => Self::Came(*one),
+            _ => Self::Came(Outcome::Mixed),
+        }
+    }
+
+    /// The word shown.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Holds => "holds",
-            Self::Partly => "partly",
-            Self::Fails => "fails",
+            Self::Came(Outcome::Supported) => "supported",
+            Self::Came(Outcome::NotSpecific) => "not specific",
+            Self::Came(Outcome::Mixed) => "mixed",
+            Self::Came(Outcome::Contradicted) => "contradicted",
+            Self::Came(Outcome::Inconclusive) => "inconclusive",
             Self::Elsewhere => "elsewhere",
             Self::Open => "open",
+        }
+    }
+
+    /// Its class in the style sheet.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Came(Outcome::NotSpecific) => "unspecific",
+            other => other.word(),
         }
     }
 
     /// The sign shown beside it: colour alone would leave some readers out.
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Holds => "✓",
-            Self::Partly => "◐",
-            Self::Fails => "✗",
+            Self::Came(outcome) => sign(outcome),
             Self::Elsewhere => "→",
             Self::Open => "○",
         }
     }
 }
 
-/// A claim's outcome in words.
-pub fn outcome(word: &str) -> (&'static str, Standing) {
-    match word {
-        "reproduced" => ("reproduced", Standing::Holds),
-        "partly" => ("partly reproduced", Standing::Partly),
-        "not_reproduced" => ("not reproduced", Standing::Fails),
-        _ => ("not testable here", Standing::Open),
+/// The sign of an outcome.
+fn sign(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Supported => "✓",
+        Outcome::NotSpecific => "≈",
+        Outcome::Mixed => "◐",
+        Outcome::Contradicted => "✗",
+        Outcome::Inconclusive => "?",
     }
 }
 
@@ -112,44 +123,74 @@ impl Entry<'_> {
         }
     }
 
-    /// How it stands: by the experiment's own data set.
+    /// Whose claim it is; of one without a verdict, nobody has looked.
+    pub fn whose(&self) -> Option<Whose> {
+        match self {
+            Self::Measured(verdicts) => Some(verdicts[0].1.claim.whose),
+            Self::Settled(theorem) => Some(theorem.whose),
+            Self::Untested(_) => None,
+        }
+    }
+
+    /// How it stands, on all data sets together.
     pub fn standing(&self) -> Standing {
         match self {
-            Self::Measured(verdicts) => outcome(&verdicts[0].1.outcome).1,
-            Self::Settled(theorem) => match theorem.finding {
-                Finding::Holds => Standing::Holds,
-                Finding::HoldsWithin | Finding::Corrected => Standing::Partly,
-                Finding::Fails => Standing::Fails,
-            },
+            Self::Measured(verdicts) => Standing::of(verdicts.iter().map(|(_, v)| v.outcome)),
+            Self::Settled(theorem) => Standing::Came(theorem.finding.outcome()),
             Self::Untested(untested) if untested.elsewhere => Standing::Elsewhere,
             Self::Untested(_) => Standing::Open,
         }
     }
 
+    /// The outcome in words, on every data set where they differ.
     fn verdict(&self) -> String {
         match self {
-            Self::Measured(verdicts) => outcome(&verdicts[0].1.outcome).0.into(),
+            Self::Measured(verdicts) => {
+                let words: BTreeSet<&str> = verdicts.iter().map(|(_, v)| v.words()).collect();
+                if words.len() == 1 {
+                    return verdicts[0].1.words().into();
+                }
+                let each = verdicts.iter().map(|(record, verdict)| {
+                    format!("{} on {}", verdict.words(), data_set(record))
+                });
+                each.collect::<Vec<_>>().join(", ")
+            }
             Self::Settled(theorem) => theorem.finding.to_string(),
             Self::Untested(untested) if untested.elsewhere => untested.reason.into(),
             Self::Untested(_) => "no verdict".into(),
         }
     }
 
-    fn how(&self) -> (String, String) {
+    /// The signs of its outcomes, one for every data set where they differ.
+    fn signs(&self) -> String {
         match self {
             Self::Measured(verdicts) => {
-                let claim = &verdicts[0].1.claim;
-                (claim.kind.clone(), format!("{} scale", claim.scale))
+                let all: Vec<&str> = verdicts.iter().map(|(_, v)| sign(v.outcome)).collect();
+                match all.windows(2).all(|pair| pair[0] == pair[1]) {
+                    true => all[0].into(),
+                    false => all.concat(),
+                }
             }
-            Self::Settled(_) => ("theorem".into(), "every case drawn".into()),
-            Self::Untested(_) => ("-".into(), "-".into()),
+            _ => self.standing().sign().into(),
         }
+    }
+
+    /// Whose, and by what.
+    fn how(&self) -> (&'static str, String) {
+        let whose = self.whose().map_or("-", Whose::word);
+        let how = match self {
+            Self::Measured(verdicts) => format!("exp_{}", verdicts[0].0.experiment),
+            Self::Settled(_) => "tests".into(),
+            Self::Untested(_) => "-".into(),
+        };
+        (whose, how)
     }
 }
 
-/// The letters of a catalogue number: "LAY" of "C-LAY-01-caption".
-pub fn family(id: &str) -> &str {
-    id.split('-').nth(1).unwrap_or("")
+/// The data set of a record, for people.
+fn data_set(record: &Record) -> &str {
+    let names = record.provenance.data.first().map(|d| d.name.as_str());
+    names.map_or("drawn data", |name| name.split(' ').next().unwrap_or(name))
 }
 
 /// All claims, in the order of family and number. A claim that tests and experiments both speak to appears
@@ -170,8 +211,8 @@ pub fn all(store: &Store) -> Vec<Entry<'_>> {
     entries.extend(THEOREMS.iter().map(Entry::Settled));
     entries.extend(UNTESTED.iter().map(Entry::Untested));
     let place = |entry: &Entry<'_>| {
-        let letters = family(entry.id());
-        let family = FAMILIES.iter().position(|(known, _)| *known == letters);
+        let own = letters(entry.id());
+        let family = FAMILIES.iter().position(|f| f.letters == own);
         let settled = matches!(entry, Entry::Settled(_));
         (
             family.unwrap_or(FAMILIES.len()),
@@ -183,6 +224,17 @@ pub fn all(store: &Store) -> Vec<Entry<'_>> {
     entries
 }
 
+/// Where a claim is: the page of its family, or the list of all for one of no family.
+fn place(entry: &Entry<'_>, ending: &str) -> String {
+    match family::family(entry.id()) {
+        Some(family) => {
+            let letters = family.letters.to_lowercase();
+            format!("claims/{letters}.{ending}#{}", anchor(entry))
+        }
+        None => format!("register.{ending}"),
+    }
+}
+
 /// Where a claim is on its family's page.
 fn anchor(entry: &Entry<'_>) -> String {
     let kind = match entry {
@@ -192,97 +244,127 @@ fn anchor(entry: &Entry<'_>) -> String {
     format!("{}{kind}", entry.id().to_lowercase())
 }
 
-/// The number of claims by family and standing, counted by polars.
-fn counts(entries: &[Entry<'_>]) -> PolarsResult<DataFrame> {
-    let families: Vec<&str> = entries.iter().map(|e| family(e.id())).collect();
-    let standings = entries.iter().map(|e| e.standing().word());
-    DataFrame::new_infer_height(vec![
-        Column::new("family".into(), families),
-        Column::new("standing".into(), standings.collect::<Vec<_>>()),
-    ])
+/// A chip with a number.
+fn counted(standing: Standing, number: usize) -> String {
+    let (class, word, sign) = (standing.class(), standing.word(), standing.sign());
+    format!("<span class=\"chip {class}\">{sign} {number} {word}</span>")
 }
 
-fn count(frame: &DataFrame, standing: Standing) -> PolarsResult<usize> {
-    let column = frame.column("standing")?.as_materialized_series().str()?;
-    let same = |word: Option<&str>| word == Some(standing.word());
-    let mask: BooleanChunked = column.iter().map(same).collect();
-    Ok(frame.filter(&mask)?.height())
-}
-
-/// The line above the board: how many claims stand how, and which records were left out.
-///
-/// # Errors
-/// Those of polars.
-pub fn tally(store: &Store) -> PolarsResult<String> {
+/// How much of the catalogue has a verdict, in a sentence.
+pub fn catalogue(store: &Store) -> String {
     let entries = all(store);
-    let frame = counts(&entries)?;
+    let count = |wanted: &dyn Fn(&Entry<'_>) -> bool| {
+        let ids = entries
+            .iter()
+            .filter(|e| is_catalogued(e.id()) && wanted(e));
+        ids.map(Entry::id).collect::<BTreeSet<_>>().len()
+    };
+    let own = count(&|e| !matches!(e, Entry::Untested(_)));
+    let elsewhere = count(&|e| e.standing() == Standing::Elsewhere);
+    let further: BTreeSet<&str> = entries
+        .iter()
+        .filter(|e| !is_catalogued(e.id()) && !matches!(e, Entry::Untested(_)))
+        .map(Entry::id)
+        .collect();
+    format!(
+        "Of the {} claims of the catalogue {own} have a verdict of their own, {elsewhere} are settled by others \
+         of them, {} are open; {} further questions came up on the way.",
+        catalogued(),
+        catalogued() - own - elsewhere,
+        further.len(),
+    )
+}
+
+/// Above the board: how much of the catalogue has a verdict, whose claims came out how, and which records were
+/// left out.
+pub fn tally(store: &Store) -> String {
+    let entries = all(store);
     let mut text = format!(
-        "<p class=\"tally\"><strong>{}</strong> claims: ",
-        entries.len()
+        "<p class=\"tally\">{} What tests and experiments ask differently under one number is shown twice: \
+         {} entries.</p>\n",
+        catalogue(store),
+        entries.len(),
     );
-    for (index, standing) in Standing::ALL.into_iter().enumerate() {
-        let comma = if index > 0 { ", " } else { "" };
-        let number = count(&frame, standing)?;
-        let (word, sign) = (standing.word(), standing.sign());
-        let _ = write!(
-            text,
-            "{comma}<span class=\"chip {word}\">{sign} {number} {word}</span>"
-        );
+    for whose in Whose::ALL {
+        let own = entries.iter().filter(|e| e.whose() == Some(whose));
+        let standings: Vec<Standing> = own.map(Entry::standing).collect();
+        let chips = Standing::ALL.into_iter().filter_map(|standing| {
+            let number = standings.iter().filter(|s| **s == standing).count();
+            (number > 0).then(|| counted(standing, number))
+        });
+        let who = match whose {
+            Whose::Authors => "What the authors claim",
+            Whose::Critics => "What critics claim",
+            Whose::Project => "What this project claims or asks",
+        };
+        let chips = chips.collect::<Vec<_>>().join(" ");
+        let _ = writeln!(text, "<p class=\"tally\">{who}: {chips}</p>");
     }
-    text.push_str("</p>\n");
     for refused in &store.refused {
         let (name, why) = (html(&refused.name), html(&refused.why));
         let _ = writeln!(text, "<p>The record of {name} is left out: {why}.</p>");
     }
-    Ok(text)
+    text
 }
 
 /// The board: a row of chips for every family.
 pub fn board(store: &Store) -> String {
     let entries = all(store);
     let mut text = String::from("<table class=\"board\"><tbody>\n");
-    for (letters, title) in FAMILIES {
-        let page = format!("claims/{}.html", letters.to_lowercase());
-        let _ = write!(text, "<tr><th><a href=\"{page}\">{title}</a></th><td>");
-        for entry in entries.iter().filter(|e| family(e.id()) == letters) {
-            let standing = entry.standing();
-            let _ = write!(
-                text,
-                "<a class=\"chip {}\" href=\"{page}#{}\" title=\"{}: {} ({})\">{} {}{}</a> ",
-                standing.word(),
-                anchor(entry),
-                entry.id(),
-                html(entry.statement()),
-                entry.verdict(),
-                standing.sign(),
-                entry.id().trim_start_matches(&format!("C-{letters}-")),
-                match entry {
-                    Entry::Settled(_) => "<sup>t</sup>",
-                    _ => "",
-                },
-            );
-        }
-        text.push_str("</td></tr>\n");
+    let chip = |entry: &Entry<'_>, prefix: &str| {
+        let mark = match (entry, entry.whose()) {
+            (Entry::Settled(_), _) => "<sup>t</sup>",
+            (_, Some(Whose::Project)) => "<sup>p</sup>",
+            (_, Some(Whose::Critics)) => "<sup>c</sup>",
+            _ => "",
+        };
+        format!(
+            "<a class=\"chip {}\" href=\"{}\" title=\"{}: {} ({})\">{} {}{mark}</a> ",
+            entry.standing().class(),
+            place(entry, "html"),
+            entry.id(),
+            html(entry.statement()),
+            entry.verdict(),
+            entry.signs(),
+            entry.id().trim_start_matches(prefix),
+        )
+    };
+    let rows = FAMILIES.into_iter().map(|f| (Some(f), f.title));
+    for (family, title) in rows.chain([(None, "Of no family")]) {
+        let own = |entry: &&Entry<'_>| family::family(entry.id()) == family;
+        let prefix = family.map_or("C-".into(), |f| format!("C-{}-", f.letters));
+        let chips: String = entries
+            .iter()
+            .filter(own)
+            .map(|e| chip(e, &prefix))
+            .collect();
+        let heading = match family {
+            Some(f) => format!(
+                "<a href=\"claims/{}.html\">{title}</a>",
+                f.letters.to_lowercase()
+            ),
+            None if chips.is_empty() => continue,
+            None => title.to_owned(),
+        };
+        let _ = writeln!(text, "<tr><th>{heading}</th><td>{chips}</td></tr>");
     }
     text.push_str("</tbody></table>\n");
     text
 }
 
-/// All claims in one table: statement, kind, scale, verdict.
+/// All claims in one table: statement, whose, by what, verdict.
 pub fn register(store: &Store) -> String {
     let mut text =
-        String::from("| claim | statement | kind | scale | verdict |\n|---|---|---|---|---|\n");
+        String::from("| claim | statement | whose | by | verdict |\n|---|---|---|---|---|\n");
     for entry in all(store) {
-        let (kind, scale) = entry.how();
-        let standing = entry.standing();
+        let (whose, how) = entry.how();
         let _ = writeln!(
             text,
-            "| [{}](claims/{}.md#{}) | {} | {kind} | {scale} | {} {} |",
+            "| [{}]({}) | {} | {whose} | {how} | {} {} |",
             entry.id(),
-            family(entry.id()).to_lowercase(),
-            anchor(&entry),
-            cell(entry.statement()),
-            standing.sign(),
+            place(&entry, "md"),
+            markdown(entry.statement()),
+            entry.signs(),
             entry.verdict(),
         );
     }
@@ -290,18 +372,17 @@ pub fn register(store: &Store) -> String {
 }
 
 /// The page of a family, below its title; `to_root` leads from the page to the front page.
-pub fn family_page(store: &Store, letters: &str, to_root: &str) -> String {
+pub fn family_page(store: &Store, own: &str, to_root: &str) -> String {
     let mut text = String::new();
     for entry in all(store) {
-        if family(entry.id()) != letters {
+        if letters(entry.id()) != own {
             continue;
         }
-        let standing = entry.standing();
         let _ = writeln!(
             text,
             "## {} {} {{#{}}}\n\n{}\n",
             entry.id(),
-            standing.sign(),
+            entry.signs(),
             anchor(&entry),
             markdown(entry.statement()),
         );
@@ -339,25 +420,43 @@ pub fn family_page(store: &Store, letters: &str, to_root: &str) -> String {
     text
 }
 
+/// "Source: ..., claimed by the authors."
+fn source(verdict: &Verdict) -> String {
+    let claim = &verdict.claim;
+    let pilot = if claim.pilot_informed {
+        " Its bounds were set knowing the numbers of a pilot: before the run, but not blind."
+    } else {
+        ""
+    };
+    let whose = match claim.whose {
+        Whose::Authors => "the authors",
+        Whose::Critics => "critics",
+        Whose::Project => "this project",
+    };
+    format!(
+        "Source: {}, {}; a claim of {whose}.{pilot}",
+        claim.paper, claim.place
+    )
+}
+
 fn measured(text: &mut String, verdicts: &[(&Record, &Verdict)], to_root: &str) {
-    let claim = &verdicts[0].1.claim;
     let experiment = &verdicts[0].0.experiment;
     let _ = writeln!(
         text,
-        "Source: {}, {}. Kind: {}. Scale: {}. Experiment: [exp_{experiment}]({to_root}{experiment}.md).\n",
-        claim.paper, claim.location, claim.kind, claim.scale
+        "{} Experiment: [exp_{experiment}]({to_root}{experiment}.md).\n",
+        source(verdicts[0].1)
     );
     for (record, verdict) in verdicts {
-        let (word, standing) = outcome(&verdict.outcome);
         let _ = writeln!(
             text,
-            "**{} {word}** in [{}]({to_root}data/{}/result.json){}\n",
-            standing.sign(),
+            "**{} {}** in [{}]({to_root}data/{}/result.json){}\n",
+            sign(verdict.outcome),
+            verdict.words(),
             record.name,
             record.name,
             data(record)
         );
-        criteria(text, verdict);
+        conditions(text, verdict);
     }
 }
 
@@ -375,40 +474,101 @@ fn data(record: &Record) -> String {
     }
 }
 
-fn criteria(text: &mut String, verdict: &Verdict) {
-    text.push_str("| | asked | measured | |\n|---|---|---|---|\n");
-    for criterion in &verdict.claim.criteria {
-        let Criterion {
-            role,
-            quantity,
-            relation,
-            bound,
-        } = criterion;
-        let found = verdict
-            .measurements
-            .iter()
-            .find(|m| m.quantity == *quantity);
-        let value = found.and_then(|m| m.value);
-        let (sign, holds) = match relation.as_str() {
-            "at_most" => ("≤", value.zip(*bound).is_some_and(|(v, bound)| v <= bound)),
-            _ => ("≥", value.zip(*bound).is_some_and(|(v, bound)| v >= bound)),
-        };
+/// "at most" as a sign.
+fn relation(condition: &Condition) -> String {
+    let sign = match condition.relation.sign() {
+        "<=" => "≤",
+        _ => "≥",
+    };
+    format!(
+        "{} {sign} {}",
+        markdown(&condition.quantity),
+        short(condition.bound)
+    )
+}
+
+/// A number with its limits, and what they rest on.
+fn number(measured: Option<&Measured>) -> (String, String) {
+    let Some(found) = measured else {
+        return ("-".into(), String::new());
+    };
+    let limits = found
+        .interval
+        .map(|[low, high]| format!(" [{}, {}]", short(low), short(high)));
+    let rests = match (found.unit, found.count) {
+        (Unit::Exact, _) => String::new(),
+        (unit, 1) => format!("1 of the {}", unit.plural()),
+        (unit, count) => format!("{count} {}", unit.plural()),
+    };
+    (
+        format!("{}{}", short(found.value), limits.unwrap_or_default()),
+        rests,
+    )
+}
+
+fn conditions(text: &mut String, verdict: &Verdict) {
+    text.push_str("| | asked | measured | of | |\n|---|---|---|---|---|\n");
+    for condition in &verdict.conditions {
+        let (value, mut rests) = number(condition.measured.as_ref());
+        if let Some((met, of)) = condition.one_by_one().filter(|(_, of)| *of > 1) {
+            let _ = write!(rests, "; {met} of {of} alone");
+        }
         let _ = writeln!(
             text,
-            "| {role} | {} {sign} {} | {} | {} |",
-            cell(quantity),
-            bound.map_or("-".into(), short),
-            value.map_or("-".into(), short),
-            if value.is_none() {
-                "not measured"
-            } else if holds {
-                "yes"
-            } else {
-                "no"
-            }
+            "| {} | {} | {value} | {rests} | {} |",
+            condition.role,
+            relation(condition),
+            condition.held,
+        );
+    }
+    for Beside { quantity, measured } in &verdict.beside {
+        let (value, rests) = number(measured.as_ref());
+        let _ = writeln!(
+            text,
+            "| beside | {} | {value} | {rests} | |",
+            markdown(quantity)
         );
     }
     text.push('\n');
+}
+
+/// The claims of a record with what has to hold, before the reader sees how they came out.
+pub fn claims(record: &Record) -> String {
+    let mut text = String::from("| claim | what has to hold |\n|---|---|\n");
+    for verdict in &record.verdicts {
+        let of = |role: Role| {
+            let own = verdict.conditions.iter().filter(move |c| c.role == role);
+            let words: Vec<String> = own.map(relation).collect();
+            let name = match role {
+                Role::Primary => String::new(),
+                role => format!("*{role}:* "),
+            };
+            (!words.is_empty()).then(|| format!("{name}{}", words.join("; ")))
+        };
+        let roles = [Role::Primary, Role::Secondary, Role::Control, Role::Check];
+        let asked: Vec<String> = roles.into_iter().filter_map(of).collect();
+        let _ = writeln!(
+            text,
+            "| **{}** {}.<br>{} | {} |",
+            verdict.claim.id,
+            markdown(&verdict.claim.statement),
+            markdown(&source(verdict)),
+            asked.join("<br>")
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// The claims of a record with their outcomes.
+pub fn outcomes(record: &Record) -> String {
+    let mut text = String::from("| claim | statement | verdict |\n|---|---|---|\n");
+    for verdict in &record.verdicts {
+        let (id, words) = (&verdict.claim.id, verdict.words());
+        let statement = verdict.claim.statement.replace('|', "\\|");
+        let _ = writeln!(text, "| {id} | {statement} | {words} |");
+    }
+    text
 }
 
 /// The verdicts of one record as a table.
@@ -416,30 +576,40 @@ pub fn verdicts(record: &Record) -> String {
     let mut text = String::from("| claim | statement | verdict |\n|---|---|---|\n");
     for verdict in &record.verdicts {
         let id = &verdict.claim.id;
-        let (word, standing) = outcome(&verdict.outcome);
+        let entry = Entry::Measured(vec![(record, verdict)]);
         let _ = writeln!(
             text,
-            "| [{id}](claims/{}.md#{}) | {} | {} {word} |",
-            family(id).to_lowercase(),
-            id.to_lowercase(),
-            cell(&verdict.claim.statement),
-            standing.sign(),
+            "| [{id}]({}) | {} | {} {} |",
+            place(&entry, "md"),
+            markdown(&verdict.claim.statement),
+            sign(verdict.outcome),
+            verdict.words(),
         );
     }
     text.push('\n');
     for verdict in &record.verdicts {
+        let failing = verdict.conditions.iter().any(|c| c.held != Held::Yes);
+        let why = if failing {
+            format!("<p>{}</p>\n\n", html(&verdict.reason()))
+        } else {
+            String::new()
+        };
         let _ = writeln!(
             text,
-            "<details><summary>{}: what was asked and measured</summary>\n",
+            "<details><summary>{}: what was asked and measured</summary>\n\n{why}",
             verdict.claim.id
         );
-        criteria(&mut text, verdict);
+        conditions(&mut text, verdict);
         text.push_str("</details>\n\n");
     }
     let provenance = &record.provenance;
+    let judged = record.judged.as_deref().map(commit);
+    let judged = judged
+        .map(|c| format!(", judged by the criteria of {c}"))
+        .unwrap_or_default();
     let _ = writeln!(
         text,
-        "<p class=\"provenance\">Recorded by <code>{}</code>{} at {}, in {}, on {}. \
+        "<p class=\"provenance\">Recorded by <code>{}</code>{} at {}{judged}, in {}, on {}. \
          <a href=\"data/{}/result.json\">Every number</a>; \
          <a href=\"data/{}/runs.jsonl\">every run</a>.</p>\n",
         html(&provenance.command.join(" ")),
@@ -511,11 +681,6 @@ fn markdown(text: &str) -> String {
     escaped
 }
 
-/// The same inside a table.
-fn cell(text: &str) -> String {
-    markdown(text)
-}
-
 /// Text inside an HTML attribute or element.
 fn html(text: &str) -> String {
     text.replace('&', "&amp;")
@@ -538,6 +703,19 @@ mod tests {
     }
 
     #[test]
+    fn data_sets_that_disagree_make_a_claim_mixed_and_what_cannot_decide_does_not_count() {
+        use Outcome::*;
+        let of = |outcomes: &[Outcome]| Standing::of(outcomes.iter().copied());
+        assert_eq!(of(&[Supported, Supported]), Standing::Came(Supported));
+        assert_eq!(of(&[Supported, Contradicted]), Standing::Came(Mixed));
+        assert_eq!(
+            of(&[Inconclusive, Contradicted]),
+            Standing::Came(Contradicted)
+        );
+        assert_eq!(of(&[Inconclusive]), Standing::Came(Inconclusive));
+    }
+
+    #[test]
     fn every_claim_belongs_to_a_family_and_no_untested_one_is_tested() {
         let store = Store::read(&crate::root().join("reports")).unwrap_or_default();
         let entries = all(&store);
@@ -548,11 +726,7 @@ mod tests {
             .map(Entry::id)
             .collect();
         for entry in &entries {
-            let letters = family(entry.id());
-            assert!(
-                FAMILIES.iter().any(|(known, _)| *known == letters),
-                "{letters}"
-            );
+            assert!(family::family(entry.id()).is_some(), "{}", entry.id());
             if let Entry::Untested(untested) = entry {
                 assert!(
                     !tested.contains(&untested.id),

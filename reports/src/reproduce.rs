@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use whitebox::harness::agreement::Agreement;
 use whitebox::harness::{console, record};
 use whitebox::{Error, Result};
 
@@ -60,7 +61,7 @@ pub fn run(plan: &Plan, root: &Path, folder: impl Fn(&str) -> PathBuf) -> Result
         let folder = folder(&recorded.name);
         bar.set_message(format!("exp_{} ({} s)", recorded.name, seconds(recorded)));
         let fresh = fresh(&folder);
-        if fresh.is_none() || fresh.map(|r| r.provenance.commit).as_deref() != source {
+        if fresh.is_none() || fresh.as_ref().map(|r| r.provenance.commit.as_str()) != source {
             again(recorded, root, &folder)?;
         }
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -89,6 +90,8 @@ fn again(recorded: &Record, root: &Path, folder: &Path) -> Result<()> {
         return Ok(());
     };
     let mut command = start(program, root)?;
+    // The record itself is not to be replaced.
+    let flags = flags.iter().filter(|flag| *flag != "--record");
     let status = command
         .args(flags)
         .arg("--out")
@@ -131,8 +134,10 @@ fn start(program: &str, root: &Path) -> Result<Command> {
 pub struct Comparison {
     /// Numbers that both have.
     pub numbers: usize,
-    /// The largest relative difference among them, and of what.
-    pub largest: Option<(f64, String)>,
+    /// The largest difference among them, relative to the largest number of its kind.
+    pub largest: f64,
+    /// Where that is.
+    pub place: String,
     /// Claims that came out otherwise, or are missing.
     pub regressions: Vec<String>,
 }
@@ -148,32 +153,15 @@ pub fn compare(recorded: &Record, fresh: &Record) -> Comparison {
             continue;
         };
         if other.outcome != verdict.outcome {
-            let line = format!("{id} was {}, is {}", verdict.outcome, other.outcome);
+            let line = format!("{id} was {}, is {}", verdict.words(), other.words());
             comparison.regressions.push(line);
         }
-        for measured in &verdict.measurements {
-            let again = other.measurements.iter();
-            let again = again.filter(|m| m.quantity == measured.quantity);
-            let again = again.filter_map(|m| m.value).next();
-            if let (Some(old), Some(new)) = (measured.value, again) {
-                comparison.numbers += 1;
-                let scale = old.abs().max(new.abs());
-                let difference = if old == new {
-                    0.0
-                } else {
-                    (old - new).abs() / scale
-                };
-                if comparison
-                    .largest
-                    .as_ref()
-                    .is_none_or(|(d, _)| difference > *d)
-                {
-                    let what = format!("{id}, {}", measured.quantity);
-                    comparison.largest = Some((difference, what));
-                }
-            }
-        }
     }
+    let (old, new) = (&recorded.results, &fresh.results);
+    let agreement = Agreement::of(old, new);
+    comparison.numbers = agreement.numbers;
+    comparison.largest = agreement.largest;
+    comparison.place = agreement.place;
     comparison
 }
 
@@ -190,10 +178,15 @@ pub fn check(plan: &Plan, folder: impl Fn(&str) -> PathBuf) -> Result<Vec<String
             Error::file(&folder, "a record", "none that can be used", "run it again")
         })?;
         let comparison = compare(recorded, &fresh);
-        let (difference, what) = comparison.largest.unwrap_or((0.0, "all".into()));
+        let Comparison {
+            numbers,
+            largest,
+            place,
+            ..
+        } = &comparison;
         println!(
-            "exp_{}: {} numbers, largest relative difference {difference:.1e} ({what})",
-            recorded.name, comparison.numbers
+            "exp_{}: {numbers} numbers, largest relative difference {largest:.1e} {place}",
+            recorded.name
         );
         for line in comparison.regressions {
             regressions.push(format!("exp_{}: {line}", recorded.name));
@@ -223,6 +216,7 @@ pub fn duration(text: &str) -> std::result::Result<Duration, String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use whitebox::claim::Outcome;
 
     #[test]
     fn a_budget_takes_the_quickest_first() {
@@ -244,10 +238,14 @@ mod tests {
         let recorded = store.get("layerwise").unwrap();
         let same = compare(recorded, recorded);
         assert!(same.regressions.is_empty() && same.numbers > 10);
-        assert_eq!(same.largest.unwrap().0, 0.0);
+        assert_eq!(same.largest, 0.0);
         let mut other = recorded.clone();
-        other.verdicts[0].outcome = "not_testable".into();
-        other.verdicts.pop();
+        let verdicts = &mut other.contents.verdicts;
+        verdicts[0].outcome = match verdicts[0].outcome {
+            Outcome::Contradicted => Outcome::Supported,
+            _ => Outcome::Contradicted,
+        };
+        verdicts.pop();
         let found = compare(recorded, &other).regressions;
         assert_eq!(found.len(), 2, "{found:?}");
     }

@@ -89,7 +89,11 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         let kept = path
             .extension()
             .is_some_and(|e| ["json", "jsonl", "csv", "svg"].iter().any(|k| e == *k));
-        if path.is_dir() && name != "quick" && name != "src" && name != "tests" {
+        if path.is_dir()
+            && !["quick", "latest"].iter().any(|n| name == *n)
+            && name != "src"
+            && name != "tests"
+        {
             copy(&path, &to.join(name))?;
         } else if kept {
             std::fs::create_dir_all(to).map_err(failed)?;

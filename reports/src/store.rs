@@ -1,111 +1,26 @@
 //! The records under `reports/`: what can be read is read, what cannot is named.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde_json::Value;
 use whitebox::harness::record::SCHEMA;
-use whitebox::{artefact, Error, Result};
+use whitebox::{artefact, harness, Error, Result};
 
-/// A `result.json` as the book uses it.
-#[derive(Debug, Clone, Deserialize)]
+/// A `result.json`, with its place.
+#[derive(Debug, Clone)]
 pub struct Record {
-    /// Version of the layout.
-    pub schema: u32,
-    /// Name of the experiment.
-    pub experiment: String,
-    /// Its tables and figures, with their SHA-256.
-    pub files: BTreeMap<String, String>,
-    /// Where it comes from.
-    pub provenance: Provenance,
-    /// Claims with their outcome.
-    pub verdicts: Vec<Verdict>,
     /// Its folder below `reports`, "layerwise/mnist".
-    #[serde(skip)]
     pub name: String,
+    /// What it holds.
+    pub contents: harness::record::Record<Value, Value>,
 }
 
-/// Where a record comes from.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Provenance {
-    /// Commit of the source.
-    pub commit: String,
-    /// Program and flags.
-    pub command: Vec<String>,
-    /// The seed.
-    pub seed: u64,
-    /// Data sets read.
-    pub data: Vec<Data>,
-    /// Processor.
-    pub machine: String,
-    /// When and how long.
-    pub time: Time,
-}
+impl std::ops::Deref for Record {
+    type Target = harness::record::Record<Value, Value>;
 
-/// A data set that was read.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Data {
-    /// Name and split.
-    pub name: String,
-}
-
-/// When and how long.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Time {
-    /// Seconds.
-    pub wall_seconds: f64,
-}
-
-/// A claim and how it came out.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Verdict {
-    /// The claim.
-    pub claim: Claim,
-    /// The numbers its criteria name.
-    pub measurements: Vec<Measurement>,
-    /// `reproduced`, `partly`, `not_reproduced` or `not_testable`.
-    pub outcome: String,
-}
-
-/// A claim as recorded.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Claim {
-    /// Catalogue number.
-    pub id: String,
-    /// Where it is made.
-    pub paper: String,
-    /// Figure, table, equation.
-    pub location: String,
-    /// What it says.
-    pub statement: String,
-    /// What has to hold.
-    pub criteria: Vec<Criterion>,
-    /// `identity`, `inequality`, `asymptotic` or `empirical`.
-    pub kind: String,
-    /// `full` or `small`.
-    pub scale: String,
-}
-
-/// A condition as recorded.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Criterion {
-    /// `claim` or `control`.
-    pub role: String,
-    /// Number it is about.
-    pub quantity: String,
-    /// `at_most` or `at_least`.
-    pub relation: String,
-    /// The bound; none where it depends on what could not be measured.
-    pub bound: Option<f64>,
-}
-
-/// A number as recorded.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Measurement {
-    /// Its name.
-    pub quantity: String,
-    /// Its value; none where it was not a number.
-    pub value: Option<f64>,
+    fn deref(&self) -> &Self::Target {
+        &self.contents
+    }
 }
 
 /// A record that cannot be used.
@@ -142,10 +57,7 @@ impl Store {
             let name = name.to_string_lossy().replace('\\', "/");
             match read(&path) {
                 Ok(None) => {}
-                Ok(Some(mut record)) => {
-                    record.name = name;
-                    store.records.push(record);
-                }
+                Ok(Some(contents)) => store.records.push(Record { name, contents }),
                 Err(why) => store.refused.push(Refused { name, why }),
             }
         }
@@ -167,7 +79,7 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let unreadable = |e| Error::io("list", folder, e, "check its permissions");
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("latest") {
             find(&path, files)?;
         } else if path.file_name().is_some_and(|name| name == "result.json") {
             files.push(path);
@@ -177,7 +89,7 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// A record whose tables and figures are those that it was written with; none for a trial, of whatever age.
-fn read(path: &Path) -> std::result::Result<Option<Record>, String> {
+fn read(path: &Path) -> std::result::Result<Option<harness::record::Record<Value, Value>>, String> {
     let refused = |path: &Path, why: &dyn std::fmt::Display| {
         format!("{}: {why}; run the experiment again", path.display())
     };
@@ -194,7 +106,8 @@ fn read(path: &Path) -> std::result::Result<Option<Record>, String> {
         }
         None => return Err(refused(path, &"no schema")),
     }
-    let record: Record = serde_json::from_value(value).map_err(|e| refused(path, &e))?;
+    let record: harness::record::Record<Value, Value> =
+        serde_json::from_value(value).map_err(|e| refused(path, &e))?;
     for (name, recorded) in &record.files {
         let path = path.with_file_name(name);
         let bytes = std::fs::read(&path).map_err(|e| refused(&path, &e))?;
@@ -213,12 +126,13 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_and_left_out() {
         let folder = std::env::temp_dir().join(format!("whitebox-store-{}", std::process::id()));
-        let good = r#"{"schema": 2, "experiment": "a", "quick": false, "verdicts": [], "files":
+        let good = r#"{"schema": 3, "experiment": "a", "quick": false, "verdicts": [], "settings": 0,
+            "results": [], "files":
             {"a.csv": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"},
             "provenance": {"commit": "c", "command": [], "seed": 0, "data": [], "machine": "m",
-            "time": {"wall_seconds": 1.0}}}"#;
+            "time": {"finished_unix": 0, "wall_seconds": 1.0}}}"#;
         let trial = good.replace("\"quick\": false", "\"quick\": true");
-        let old = good.replace("\"schema\": 2", "\"schema\": 0");
+        let old = good.replace("\"schema\": 3", "\"schema\": 0");
         for (name, text) in [
             ("good", good),
             ("trial", trial.as_str()),

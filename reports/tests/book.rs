@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use whitebox_reports::claims::{self, Entry, FAMILIES};
+use whitebox::claim::family::{letters, FAMILIES};
+use whitebox_reports::claims::{self, Entry};
 use whitebox_reports::store::Store;
 use whitebox_reports::{formulas, root, site};
 
@@ -90,10 +91,10 @@ fn a_table_of_another_run_is_named_and_none_of_its_record_is_shown() {
 #[test]
 fn every_claim_has_a_page_and_a_verdict_or_a_reason() {
     let store = store();
-    for (letters, _) in FAMILIES {
-        let page = page(&format!("claims/{}.html", letters.to_lowercase()));
+    for family in FAMILIES {
+        let page = page(&format!("claims/{}.html", family.letters.to_lowercase()));
         for entry in claims::all(&store) {
-            if claims::family(entry.id()) != letters {
+            if letters(entry.id()) != family.letters {
                 continue;
             }
             assert!(page.contains(entry.id()), "{}", entry.id());
@@ -118,7 +119,7 @@ fn every_claim_that_a_page_names_exists() {
             let mut parts = id.split('-').skip(1);
             let letters = parts.next().unwrap_or("");
             let numbered = parts.next().is_some_and(|n| n.parse::<u8>().is_ok());
-            if !FAMILIES.iter().any(|(known, _)| *known == letters) || !numbered {
+            if !FAMILIES.iter().any(|f| f.letters == letters) || !numbered {
                 continue;
             }
             let known = all.iter().any(|entry| {
@@ -208,4 +209,14 @@ fn every_experiment_on_record_has_its_page() {
             assert!(text.contains(&asked), "{} lacks {asked}", page.display());
         }
     }
+}
+
+#[test]
+fn the_readme_says_what_the_records_say() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let filled = whitebox_reports::readme::filled(&text, &store(), &reports()).unwrap();
+    assert!(
+        text == filled,
+        "run: cargo run --release -p whitebox-reports -- readme"
+    );
 }

@@ -23,6 +23,13 @@ pub struct ExperimentArguments {
     /// The whole path in seconds, on little data; marked as a trial in its record.
     #[arg(long)]
     pub quick: bool,
+    /// Replace the record under reports by this run. Without it, a run is held against the record that is
+    /// there, and what it wrote lies in a folder latest beside it, which git ignores.
+    #[arg(long, conflicts_with_all = ["quick", "out"])]
+    pub record: bool,
+    /// Judge the record that is there by the criteria of today, without a run.
+    #[arg(long, conflicts_with_all = ["quick", "record"])]
+    pub judge: bool,
     /// Seed of everything random.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

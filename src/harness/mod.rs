@@ -4,10 +4,11 @@
 //! | file | what |
 //! |---|---|
 //! | [`claim`] | claim, criterion, verdict |
+//! | [`experiment`] | an experiment as a value, and its program |
+//! | [`agreement`] | how near two results are |
 //! | [`run`] | one run, from its flags to its record |
 //! | [`record`] | `result.json`, with provenance |
 //! | [`table`] | rows as CSV |
-//! | [`theorem`] | claims that tests settle |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`heat_map`] | matrices in greys, as SVG |
 //! | [`device`] | CPU or GPU |
@@ -18,10 +19,12 @@
 //! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
 //! | [`console`] | flags every experiment takes, progress, exit codes |
 
+pub mod agreement;
 pub mod chart;
 pub mod claim;
 pub mod console;
 pub mod device;
+pub mod experiment;
 pub mod heat_map;
 pub mod layer_curves;
 pub mod networks;
@@ -30,5 +33,4 @@ pub mod run;
 pub mod subject;
 pub mod table;
 pub mod tensorboard;
-pub mod theorem;
 pub mod training;

@@ -5,20 +5,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::claim::{Outcome, Verdict};
+use super::claim::{Outcome as FormerOutcome, Verdict as FormerVerdict};
 use crate::artefact;
+use crate::claim::{Outcome, Verdict};
 use crate::data::Images;
 use crate::error::{Error, Result};
 
 /// Version of the layout of `result.json`.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
+/// The one before.
+pub const FORMER_SCHEMA: u32 = 2;
 
 const REPORT: &str = "please report this";
 
 /// What a run was made from.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Commit of the source, with `+changes` if the tree differed from it; `unknown` without git.
     pub commit: String,
@@ -29,7 +32,11 @@ pub struct Provenance {
     /// Data sets by name, with their hash.
     pub data: Vec<DataRecord>,
     /// Hash of the checkpoint that was measured, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_sha256: Option<String>,
+    /// Checkpoints that were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checkpoints: Vec<CheckpointRecord>,
     /// Processor and its number of cores.
     pub machine: String,
     /// When and how long.
@@ -37,13 +44,22 @@ pub struct Provenance {
 }
 
 /// A data set that a run read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataRecord {
     /// Name and split.
     pub name: String,
     /// Images in it.
     pub images: usize,
     /// SHA-256 of shape, labels and pixels.
+    pub sha256: String,
+}
+
+/// A checkpoint that a run read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointRecord {
+    /// Name of its file.
+    pub name: String,
+    /// SHA-256 of the file.
     pub sha256: String,
 }
 
@@ -58,7 +74,7 @@ impl From<&Images> for DataRecord {
 }
 
 /// The only part of a record that may differ between equal runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Time {
     /// Seconds since 1970 at the end of the run.
     pub finished_unix: u64,
@@ -66,19 +82,22 @@ pub struct Time {
     pub wall_seconds: f64,
 }
 
-/// Everything an experiment leaves behind, apart from tables and figures.
-#[derive(Debug, Clone, Serialize)]
-pub struct Record<S: Serialize, R: Serialize> {
+/// Everything an experiment leaves behind, apart from tables and figures: settings `S`, results `R`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record<S, R> {
     /// [`SCHEMA`].
     pub schema: u32,
     /// Name of the experiment.
-    pub experiment: &'static str,
+    pub experiment: String,
     /// A trial with `--quick`: never shown as a result.
     pub quick: bool,
     /// Tables and figures of the run, with their SHA-256: what does not fit is not of this run.
     pub files: BTreeMap<String, String>,
     /// Where it comes from.
     pub provenance: Provenance,
+    /// Source that the criteria are of, if they were applied after the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<String>,
     /// The settings, resolved.
     pub settings: S,
     /// All claims with their verdicts.
@@ -93,16 +112,19 @@ impl<S: Serialize, R: Serialize> Record<S, R> {
     /// # Errors
     /// [`Error::Io`]; [`Error::File`] if a value cannot be written as JSON.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("result.json");
-        let mut text = serde_json::to_string_pretty(self)
-            .map_err(|e| Error::file(&path, "values JSON can hold", e.to_string(), REPORT))?;
-        text.push('\n');
-        artefact::write(&path, text.as_bytes())
+        write_json(&folder.join("result.json"), self)
     }
 }
 
-/// A line of `runs.jsonl`, which every run that is not a trial is added to: a record is replaced by the next
-/// one, and what came before shall not be forgotten.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::file(path, "values JSON can hold", e.to_string(), REPORT))?;
+    text.push('\n');
+    artefact::write(path, text.as_bytes())
+}
+
+/// A line of `runs.jsonl`, which every run for the record is added to: a record is replaced by the next one,
+/// and what came before shall not be forgotten.
 #[derive(Debug, Clone, Serialize)]
 pub struct Line<'a> {
     /// [`SCHEMA`].
@@ -123,11 +145,14 @@ impl Line<'_> {
     /// # Errors
     /// [`Error::Io`]; [`Error::File`] if it cannot be written as JSON.
     pub fn append(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("runs.jsonl");
-        let text = serde_json::to_string(self)
-            .map_err(|e| Error::file(&path, "values JSON can hold", e.to_string(), REPORT))?;
-        artefact::append(&path, format!("{text}\n").as_bytes())
+        append_json(&folder.join("runs.jsonl"), self)
     }
+}
+
+fn append_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value)
+        .map_err(|e| Error::file(path, "values JSON can hold", e.to_string(), REPORT))?;
+    artefact::append(path, format!("{text}\n").as_bytes())
 }
 
 /// Gathers the provenance of a run that began at `start`.
@@ -147,6 +172,7 @@ pub fn provenance(
             .map(|images| DataRecord::from(*images))
             .collect(),
         checkpoint_sha256,
+        checkpoints: Vec::new(),
         machine: machine(),
         time: Time {
             finished_unix: now.map(|d| d.as_secs()).unwrap_or(0),
@@ -199,4 +225,60 @@ pub fn machine() -> String {
         model.as_deref().unwrap_or(std::env::consts::ARCH),
         std::env::consts::OS
     )
+}
+
+/// The layout before, until every experiment has the new one.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormerRecord<S: Serialize, R: Serialize> {
+    /// [`FORMER_SCHEMA`].
+    pub schema: u32,
+    /// As in [`Record`].
+    pub experiment: &'static str,
+    /// As in [`Record`].
+    pub quick: bool,
+    /// As in [`Record`].
+    pub files: BTreeMap<String, String>,
+    /// As in [`Record`].
+    pub provenance: Provenance,
+    /// As in [`Record`].
+    pub settings: S,
+    /// As in [`Record`].
+    pub verdicts: Vec<FormerVerdict>,
+    /// As in [`Record`].
+    pub results: R,
+}
+
+impl<S: Serialize, R: Serialize> FormerRecord<S, R> {
+    /// As [`Record::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join("result.json"), self)
+    }
+}
+
+/// As [`Line`].
+#[derive(Debug, Clone, Serialize)]
+pub struct FormerLine<'a> {
+    /// As in [`Line`].
+    pub schema: u32,
+    /// As in [`Line`].
+    pub finished_unix: u64,
+    /// As in [`Line`].
+    pub commit: &'a str,
+    /// As in [`Line`].
+    pub command: &'a [String],
+    /// As in [`Line`].
+    pub outcomes: BTreeMap<&'a str, FormerOutcome>,
+}
+
+impl FormerLine<'_> {
+    /// As [`Line::append`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn append(&self, folder: &Path) -> Result<()> {
+        append_json(&folder.join("runs.jsonl"), self)
+    }
 }

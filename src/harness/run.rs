@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::claim::Verdict;
+use super::claim::Verdict as FormerVerdict;
 use super::console::{self, ExperimentArguments};
-use super::record::{provenance, Line, Record, SCHEMA};
+use super::record::{
+    provenance, CheckpointRecord, DataRecord, FormerLine, FormerRecord, Provenance, FORMER_SCHEMA,
+};
 use crate::artefact;
 use crate::data::{DataName, Images};
 use crate::error::{Error, Result};
@@ -29,9 +31,19 @@ pub struct Run {
     folder: PathBuf,
     /// Names that were asked for, to be written to.
     files: Mutex<BTreeSet<String>>,
+    read: Mutex<Read>,
     /// Held until the run ends, however it ends.
     _lock: artefact::Lock,
     start: Instant,
+}
+
+/// What a run has read so far, and what it leaves behind.
+#[derive(Debug, Default)]
+struct Read {
+    data: Vec<DataRecord>,
+    checkpoints: Vec<CheckpointRecord>,
+    /// Folders of no more use once the record is written.
+    leftovers: Vec<PathBuf>,
 }
 
 /// What a run read, for its provenance; nothing for an experiment that draws its own data.
@@ -58,6 +70,19 @@ impl Run {
             Some(data) => arguments.folder_for(name, data),
             None => arguments.folder(name),
         };
+        Self::begin_in(folder, name, arguments, start)
+    }
+
+    /// Begins the run of the experiment `name` in `folder`.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub(super) fn begin_in(
+        folder: PathBuf,
+        name: &'static str,
+        arguments: &ExperimentArguments,
+        start: Instant,
+    ) -> Result<Self> {
         artefact::check_writable(&folder)?;
         let lock = artefact::lock(&folder)?;
         console::warn(lock.warning());
@@ -69,6 +94,7 @@ impl Run {
             name,
             folder,
             files: Mutex::default(),
+            read: Mutex::default(),
             _lock: lock,
             start,
         })
@@ -82,8 +108,63 @@ impl Run {
         self.folder.join(file)
     }
 
+    /// The folder that is written to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn reading(&self) -> std::sync::MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the run reads `images`, for its provenance.
+    pub fn reads(&self, images: &Images) {
+        let record = DataRecord::from(images);
+        let mut read = self.reading();
+        if !read.data.contains(&record) {
+            read.data.push(record);
+        }
+    }
+
+    /// Notes that the run reads the checkpoint `path`, for its provenance.
+    pub fn reads_checkpoint(&self, path: &Path, sha256: &str) {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        let record = CheckpointRecord {
+            name: name.to_string_lossy().into_owned(),
+            sha256: sha256.to_owned(),
+        };
+        let mut read = self.reading();
+        if !read.checkpoints.contains(&record) {
+            read.checkpoints.push(record);
+        }
+    }
+
+    /// Has `folder` removed once the record is written.
+    pub fn remove_when_recorded(&self, folder: PathBuf) {
+        self.reading().leftovers.push(folder);
+    }
+
+    /// Removes what the record makes superfluous.
+    pub(super) fn clear(&self) -> Result<()> {
+        for folder in self.reading().leftovers.drain(..) {
+            std::fs::remove_dir_all(&folder)
+                .map_err(|e| Error::io("remove", &folder, e, "remove it yourself"))?;
+        }
+        Ok(())
+    }
+
+    /// Where the run comes from, as of now.
+    pub(super) fn provenance(&self) -> Provenance {
+        let read = self.reading();
+        Provenance {
+            data: read.data.clone(),
+            checkpoints: read.checkpoints.clone(),
+            ..provenance(self.start, self.seed, &[], None)
+        }
+    }
+
     /// The files that were written, with their hashes.
-    fn written(&self) -> Result<BTreeMap<String, String>> {
+    pub(super) fn written(&self) -> Result<BTreeMap<String, String>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let paths = files.iter().map(|name| (name, self.folder.join(name)));
         let written = paths.filter(|(_, path)| path.is_file());
@@ -103,13 +184,13 @@ impl Run {
     pub fn finish<S: Serialize, R: Serialize>(
         self,
         settings: S,
-        verdicts: Vec<Verdict>,
+        verdicts: Vec<FormerVerdict>,
         results: R,
         sources: &Sources<'_>,
         artefacts: &str,
     ) -> Result<()> {
-        let record = Record {
-            schema: SCHEMA,
+        let record = FormerRecord {
+            schema: FORMER_SCHEMA,
             experiment: self.name,
             quick: self.quick,
             files: self.written()?,
@@ -126,8 +207,8 @@ impl Run {
         record.write(&self.folder)?;
         if !self.quick {
             let verdicts = record.verdicts.iter();
-            let line = Line {
-                schema: SCHEMA,
+            let line = FormerLine {
+                schema: FORMER_SCHEMA,
                 finished_unix: record.provenance.time.finished_unix,
                 commit: &record.provenance.commit,
                 command: &record.provenance.command,

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::{Outcome, Whose};
+
 /// What the tests show of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,6 +37,8 @@ pub struct Theorem {
     pub id: &'static str,
     /// Where it is made.
     pub source: &'static str,
+    /// By whom.
+    pub whose: Whose,
     /// What it says.
     pub statement: &'static str,
     /// What the tests show.
@@ -43,6 +47,17 @@ pub struct Theorem {
     pub detail: &'static str,
     /// Tests are those whose names begin so.
     pub tests: &'static str,
+}
+
+impl Finding {
+    /// The outcome that an experiment would call it.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Holds => Outcome::Supported,
+            Self::HoldsWithin | Self::Corrected => Outcome::Mixed,
+            Self::Fails => Outcome::Contradicted,
+        }
+    }
 }
 
 impl Theorem {
@@ -72,12 +87,20 @@ const fn theorem(
     Theorem {
         id,
         source,
+        whose: Whose::Authors,
         statement,
         finding,
         detail,
         tests,
     }
 }
+
+/// One that somebody else states.
+const fn by(whose: Whose, theorem: Theorem) -> Theorem {
+    Theorem { whose, ..theorem }
+}
+
+use Whose::{Critics, Project};
 
 /// All of them, in the catalogue's order.
 #[rustfmt::skip]
@@ -94,18 +117,18 @@ pub const THEOREMS: &[Theorem] = &[
     theorem("C-THY-05", "c_thy_05", "book, chapter 4, eq. gd_rc_neumann",
         "(I + A)^{-1} is about I - A", HoldsWithin,
         "error rho^2 / (1 + rho) exactly; the series converges for rho < 1; beyond, the leading direction has the wrong sign and higher orders are worse"),
-    theorem("C-THY-06", "c_thy_06", "derived by this project",
+    by(Project, theorem("C-THY-06", "c_thy_06", "derived by this project",
         "tokens of length 1 lie outside that radius", Holds,
-        "N >= p: the mean of c sigma^2 over directions is 1 / eps^2 exactly, 100 at the official 0.1"),
+        "N >= p: the mean of c sigma^2 over directions is 1 / eps^2 exactly, 100 at the official 0.1")),
     theorem("C-THY-07", "c_thy_07", "book, chapter 4, eq. Z l+1/2",
         "an exact gradient step does not raise R^c", HoldsWithin,
         "steps up to 2 / c for orthogonal bases; in general c has to be multiplied by ||sum_k U_k U_k^T||_2; 4 / c can raise it"),
     theorem("C-THY-08", "c_thy_08", "book, chapter 4, eq. gd_rc_neumann",
         "the step with the first-order gradient compresses", HoldsWithin,
         "sigma becomes sigma (1 - kappa c (1 - c sigma^2)): directions with c sigma^2 > 1 grow"),
-    theorem("C-THY-09", "c_thy_09", "arXiv 2411.17182",
+    by(Critics, theorem("C-THY-09", "c_thy_09", "arXiv 2411.17182",
         "without its first-order term the linear step always raises R^c", Holds,
-        "any step and any tokens; with the sign turned it lowers R^c while kappa c^2 sigma^2 < 2"),
+        "any step and any tokens; with the sign turned it lowers R^c while kappa c^2 sigma^2 < 2")),
     theorem("C-THY-12", "c_thy_12", "book, chapter 3, eq. gmm_lowrank_denoiser",
         "the posterior of a mixture of low-rank Gaussians is a softmax of projection energies", Holds, ""),
     theorem("C-THY-13", "c_thy_13", "book, chapter 3",
@@ -146,14 +169,14 @@ pub const THEOREMS: &[Theorem] = &[
         "TSSA keeps strong directions and suppresses weak ones", Holds, "factor 1 - tau f'(m_i) / N, growing with the moment m_i"),
     theorem("C-THY-29", "c_thy_29", "book, chapter 4",
         "the rate reduction is blind to rotations", Holds, "of tokens and bases together; the l0 norm is not"),
-    theorem("C-THY-30", "c_thy_30", "derived by this project",
-        "the rate reduction is blind to mixing tokens", Holds, "it depends on Z Z^T alone; the label rate does change"),
+    by(Project, theorem("C-THY-30", "c_thy_30", "derived by this project",
+        "the rate reduction is blind to mixing tokens", Holds, "it depends on Z Z^T alone; the label rate does change")),
     theorem("C-THY-31", "c_thy_31", "book, chapter 3",
         "bounds and monotonicity of the rate", Holds, "attained at rank one and at isotropic tokens; concave in Z Z^T, neither convex nor concave in Z"),
     theorem("C-THY-32", "c_thy_32", "book, chapter 4, exercise 1",
         "rates are sub-additive over tokens and heads", Holds, "equality for orthogonal parts; submodular in the set of tokens"),
-    theorem("C-THY-33", "c_thy_33", "derived by this project",
-        "the rate reduction stays below (d / 2) ln K", Holds, "complete orthogonal bases; it can be negative, and with equal coefficients never is positive"),
+    by(Project, theorem("C-THY-33", "c_thy_33", "derived by this project",
+        "the rate reduction stays below (d / 2) ln K", Holds, "complete orthogonal bases; it can be negative, and with equal coefficients never is positive")),
     theorem("C-THY-34", "c_thy_34", "book, chapter 3, theorem MCR2-properties",
         "orthogonal groups beat turned ones", Holds, "two balanced groups; the search for the maximum is exp_optima's"),
     theorem("C-THY-35", "c_thy_35", "book, chapter 3, theorem mcr-global-opt",
@@ -170,13 +193,13 @@ pub const THEOREMS: &[Theorem] = &[
     theorem("C-SUP-01", "c_sup_01", "book, chapter 4",
         "the convex form of MSSA descends on R^c", HoldsWithin,
         "rho <= 1 with the network's scale; at rho = 100 with unscaled scores it can ascend"),
-    theorem("C-SUP-02", "c_sup_02", "derived by this project",
-        "doubly stochastic attention cannot raise the rate", Holds, "softmax is singly stochastic: a counter-example"),
-    theorem("C-SUP-03", "c_sup_03", "derived by this project",
+    by(Project, theorem("C-SUP-02", "c_sup_02", "derived by this project",
+        "doubly stochastic attention cannot raise the rate", Holds, "softmax is singly stochastic: a counter-example")),
+    by(Project, theorem("C-SUP-03", "c_sup_03", "derived by this project",
         "adding attention raises both the signal-to-noise ratio and R^c, subtracting lowers both", HoldsWithin,
-        "20 of 20 draws at noise 0.3, p 16; the region is exp_denoise's"),
-    theorem("C-SUP-04", "c_sup_04", "derived by this project",
-        "where the attention-only theorem holds, attention is diagonal: no token reads another", Holds, ""),
+        "20 of 20 draws at noise 0.3, p 16; the region is exp_denoise's")),
+    by(Project, theorem("C-SUP-04", "c_sup_04", "derived by this project",
+        "where the attention-only theorem holds, attention is diagonal: no token reads another", Holds, "")),
     theorem("C-SUP-05", "c_sup_05", "book, chapters 3 and 4",
         "attention's softmax is the posterior's", Fails,
         "one normalises over tokens, the other over subspaces: the masses of a token sum to K, not to 1"),
@@ -186,10 +209,10 @@ pub const THEOREMS: &[Theorem] = &[
         "the code is the paper's operator", HoldsWithin, "after three deviations are undone: memberships over the token axis, eps absorbed, untied output"),
     theorem("C-VAR-09", "c_var_09", "ToST, arXiv 2412.17810",
         "a step of TSSA lowers its own objective", Holds, "tau / N up to 2 / max f', complete orthogonal bases, memberships held fixed"),
-    theorem("C-CRIT-01", "c_crit_01", "arXiv 2411.17182",
-        "a stack of skip layers ascends on R^c", Holds, "12 tied layers, at least 38 of 40 draws"),
-    theorem("C-CRIT-08", "c_thy_30", "derived by this project",
-        "the objective cannot see membership", Holds, "as C-THY-30: equal rates with purity 1 and 1 / K"),
+    by(Critics, theorem("C-CRIT-01", "c_crit_01", "arXiv 2411.17182",
+        "a stack of skip layers ascends on R^c", Holds, "12 tied layers, at least 38 of 40 draws")),
+    by(Project, theorem("C-CRIT-08", "c_thy_30", "derived by this project",
+        "the objective cannot see membership", Holds, "as C-THY-30: equal rates with purity 1 and 1 / K")),
     theorem("C-MAE-08", "c_mae_08", "ICLR 2024, official model/crate_ae",
         "the sign of the decoder's attention matters", Fails, "turning it is turning the sign of a free output projection: the same functions"),
     theorem("C-THY-10", "c_thy_10", "NeurIPS 2023, official code",
