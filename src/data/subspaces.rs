@@ -5,12 +5,13 @@
 //! and `N(0, noise^2 I_p)` in every other one. The bases are the blocks of one orthogonal matrix,
 //! `d = K p`, so that its expected ratio of signal to noise is `1 / (noise sqrt(K - 1))`.
 
-use ndarray::{s, Array2, Array3, Axis};
+use ndarray::{s, Array2, Array3};
 use ndarray_linalg::QR;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
 use crate::error::{Error, Result};
+use crate::exact::scale_free::unit_tokens;
 use crate::exact::single_threaded_blas;
 use crate::seed;
 
@@ -137,14 +138,7 @@ pub fn orthogonal_bases(seed: u64, name: &str, heads: usize, p: usize) -> Result
 
 /// Every column scaled to length 1; zero columns stay zero.
 pub fn unit_columns(z: &Array2<f64>) -> Array2<f64> {
-    let mut unit = z.clone();
-    for mut token in unit.axis_iter_mut(Axis(1)) {
-        let length = token.dot(&token).sqrt();
-        if length > 0.0 {
-            token /= length;
-        }
-    }
-    unit
+    unit_tokens(z.view())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod denoising;
 mod gradients;
 mod invariances;
 mod optima;
+mod scale_free;
 mod sparse_codes;
 mod strategies;
 mod token_statistics;

@@ -104,6 +104,28 @@ pub(crate) fn tokens(seed: u64, d: usize, count: usize, form: usize) -> Array2<f
     }
 }
 
+/// An orthogonal (d, d) matrix as a product of d (d - 1) / 2 plane rotations: angles of 0 give the identity,
+/// so that it shrinks.
+pub(crate) fn rotations(d: usize, angles: &[f64]) -> Array2<f64> {
+    let mut q = Array2::eye(d);
+    let planes = (0..d).flat_map(|i| (i + 1..d).map(move |j| (i, j)));
+    for ((i, j), angle) in planes.zip(angles) {
+        let (sine, cosine) = angle.sin_cos();
+        for mut row in q.outer_iter_mut() {
+            let (a, b) = (row[i], row[j]);
+            row[i] = cosine * a - sine * b;
+            row[j] = sine * a + cosine * b;
+        }
+    }
+    q
+}
+
+/// K blocks of p columns of the matrix of [`rotations`], (K, K p, p).
+pub(crate) fn turned_bases(heads: usize, p: usize, angles: &[f64]) -> Array3<f64> {
+    let q = rotations(heads * p, angles);
+    Array3::from_shape_fn((heads, heads * p, p), |(k, i, j)| q[(i, k * p + j)])
+}
+
 pub(crate) fn settings() -> impl Strategy<Value = Setting> {
     (HEADS, WIDTHS, TOKENS, 0usize..5, -3.0f64..2.0, any::<u64>()).prop_map(
         |(heads, p, count, form, power, seed)| Setting {
