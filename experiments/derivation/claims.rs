@@ -2,50 +2,105 @@
 
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
 
-use super::{Found, Layer, Row, ORTHOGONAL, PLAIN, TIED};
+use super::network::Row;
+use super::{Found, ORTHOGONAL, PLAIN, TIED};
 
 // ANCHOR: claims
-const DERIVATION: Source = Source::of("NeurIPS 2023", "eq. 12 and section 2.4: U writes, D is orthogonal");
+const DERIVATION: Source = Source::of(
+    "NeurIPS 2023",
+    "eq. 12 and section 2.4: U writes, D is orthogonal",
+);
 
 const LEARNED: Criterion<Found> =
     Criterion::at_least("plain: accuracy, %", 85.0, |f| mean(f, PLAIN, Row::percent)).check();
 
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
-    own("C-SUP-09", "An output tied to the bases costs at most a point of accuracy", &[
-        Criterion::at_most("plain less tied, points", 1.0, |f| less(f, PLAIN, TIED, Row::percent)),
-        LEARNED,
-    ]),
-    own("C-SUP-10", "With an output tied to the bases the official R^c falls further", &[
-        Criterion::at_most("last over first layer, tied less plain", 0.0, |f| less(f, TIED, PLAIN, Row::ratio)),
-        Criterion::at_least("fall in nats, tied less plain", 0.0, |f| less(f, TIED, PLAIN, Row::fall)).secondary(),
-        Criterion::at_least("random subspaces: last over first layer, tied less plain", 0.0, |f| {
-            less(f, TIED, PLAIN, Row::random_ratio)
-        })
-        .control(),
-    ])
-    .beside(&[
-        Number::of("nonzero after the last layer, tied less plain", |f| less(f, TIED, PLAIN, Row::nonzero)),
-    ]),
-    own("C-SUP-11", "What a tied block adds lowers the official R^c to first order, in every layer", &[
-        Criterion::at_least("least cosine with -grad over layers", 0.0, |f| mean(f, TIED, Row::cosine)),
-        Criterion::at_most("plain: least cosine with -grad over layers", 0.0, |f| mean(f, PLAIN, Row::cosine))
+    own(
+        "C-SUP-09",
+        "An output tied to the bases costs at most a point of accuracy",
+        &[
+            Criterion::at_most("plain less tied, points", 1.0, |f| {
+                less(f, PLAIN, TIED, Row::percent)
+            }),
+            LEARNED,
+        ],
+    ),
+    own(
+        "C-SUP-10",
+        "With an output tied to the bases the official R^c falls further",
+        &[
+            Criterion::at_most("last over first layer, tied less plain", 0.0, |f| {
+                less(f, TIED, PLAIN, Row::ratio)
+            }),
+            Criterion::at_least("fall in nats, tied less plain", 0.0, |f| {
+                less(f, TIED, PLAIN, Row::fall)
+            })
+            .secondary(),
+            Criterion::at_least(
+                "random subspaces: last over first layer, tied less plain",
+                0.0,
+                |f| less(f, TIED, PLAIN, Row::random_ratio),
+            )
             .control(),
-    ])
+        ],
+    )
+    .beside(&[Number::of(
+        "nonzero after the last layer, tied less plain",
+        |f| less(f, TIED, PLAIN, Row::nonzero),
+    )]),
+    own(
+        "C-SUP-11",
+        "What a tied block adds lowers the official R^c to first order, in every layer",
+        &[
+            Criterion::at_least("least cosine with -grad over layers", 0.0, |f| {
+                mean(f, TIED, Row::cosine)
+            }),
+            Criterion::at_most("plain: least cosine with -grad over layers", 0.0, |f| {
+                mean(f, PLAIN, Row::cosine)
+            })
+            .control(),
+        ],
+    )
     .pilot_informed(),
-    own("C-SUP-12", "The learned scale of a tied output keeps the derivation's sign in every layer", &[
-        Criterion::at_least("least scale over layers", 0.0, |f| mean(f, TIED, Row::scale)),
-        Criterion::at_least("furthest that a scale moved in training", 0.1, |f| mean(f, TIED, Row::moved)).check(),
-    ]),
-    own("C-SUP-13", "Orthogonal dictionaries cost at most a point of accuracy", &[
-        Criterion::at_most("plain less orthogonal, points", 1.0, |f| less(f, PLAIN, ORTHOGONAL, Row::percent)),
-        LEARNED,
-    ]),
-    own("C-SUP-14", "With orthogonal dictionaries the last layer's tokens are sparser", &[
-        Criterion::at_most("nonzero, orthogonal less plain", 0.0, |f| less(f, ORTHOGONAL, PLAIN, Row::nonzero)),
-    ])
+    own(
+        "C-SUP-12",
+        "The learned scale of a tied output keeps the derivation's sign in every layer",
+        &[
+            Criterion::at_least("least scale over layers", 0.0, |f| {
+                mean(f, TIED, Row::scale)
+            }),
+            Criterion::at_least("furthest that a scale moved in training", 0.1, |f| {
+                mean(f, TIED, Row::moved)
+            })
+            .check(),
+        ],
+    ),
+    own(
+        "C-SUP-13",
+        "Orthogonal dictionaries cost at most a point of accuracy",
+        &[
+            Criterion::at_most("plain less orthogonal, points", 1.0, |f| {
+                less(f, PLAIN, ORTHOGONAL, Row::percent)
+            }),
+            LEARNED,
+        ],
+    ),
+    own(
+        "C-SUP-14",
+        "With orthogonal dictionaries the last layer's tokens are sparser",
+        &[Criterion::at_most(
+            "nonzero, orthogonal less plain",
+            0.0,
+            |f| less(f, ORTHOGONAL, PLAIN, Row::nonzero),
+        )],
+    )
     .beside(&[
-        Number::of("last over first layer, orthogonal less plain", |f| less(f, ORTHOGONAL, PLAIN, Row::ratio)),
-        Number::of("fall in nats, orthogonal less plain", |f| less(f, ORTHOGONAL, PLAIN, Row::fall)),
+        Number::of("last over first layer, orthogonal less plain", |f| {
+            less(f, ORTHOGONAL, PLAIN, Row::ratio)
+        }),
+        Number::of("fall in nats, orthogonal less plain", |f| {
+            less(f, ORTHOGONAL, PLAIN, Row::fall)
+        }),
     ]),
 ];
 // ANCHOR_END: claims
@@ -77,59 +132,7 @@ fn less(found: &Found, arm: &str, other: &str, of: fn(&Row) -> f64) -> Option<Me
 }
 
 fn trained<'a>(found: &'a Found, arm: &'a str) -> impl Iterator<Item = &'a Row> {
-    found.iter().filter(move |row| row.arm == arm && row.trained)
-}
-
-impl Row {
-    fn first_and_last(&self, of: fn(&Layer) -> f64) -> [f64; 2] {
-        [self.layers.first(), self.layers.last()].map(|layer| layer.map_or(f64::NAN, of))
-    }
-
-    fn over_layers(&self, of: fn(&Layer) -> f64, which: fn(f64, f64) -> f64) -> f64 {
-        self.layers.iter().map(of).reduce(which).unwrap_or(f64::NAN)
-    }
-
-    /// Held-out accuracy.
-    pub(crate) fn percent(&self) -> f64 {
-        100.0 * self.accuracy
-    }
-
-    /// The official `R^c` of the last layer over that of the first.
-    pub(crate) fn ratio(&self) -> f64 {
-        let [first, last] = self.first_and_last(|layer| layer.official_rate);
-        last / first
-    }
-
-    /// The official `R^c` of the first layer less that of the last.
-    pub(crate) fn fall(&self) -> f64 {
-        let [first, last] = self.first_and_last(|layer| layer.official_rate);
-        first - last
-    }
-
-    /// [`Self::ratio`] with random subspaces in place of the learned ones.
-    pub(crate) fn random_ratio(&self) -> f64 {
-        let [first, last] = self.first_and_last(|layer| layer.random_rate);
-        last / first
-    }
-
-    /// Of the last layer's tokens.
-    pub(crate) fn nonzero(&self) -> f64 {
-        self.first_and_last(|layer| layer.nonzero)[1]
-    }
-
-    /// The least over the layers of the cosine between what the block adds and steepest descent.
-    pub(crate) fn cosine(&self) -> f64 {
-        self.over_layers(|layer| layer.cosine_added, f64::min)
-    }
-
-    /// The least over the layers; NaN without a scale.
-    pub(crate) fn scale(&self) -> f64 {
-        self.over_layers(|layer| layer.scale.unwrap_or(f64::NAN), f64::min)
-    }
-
-    fn moved(&self) -> f64 {
-        let moved = |layer: &Layer| Some((layer.scale? - layer.scale_at_start?).abs());
-        let moved = self.layers.iter().map(moved).reduce(|a, b| Some(a?.max(b?)));
-        moved.flatten().unwrap_or(f64::NAN)
-    }
+    found
+        .iter()
+        .filter(move |row| row.arm == arm && row.trained)
 }

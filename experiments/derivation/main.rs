@@ -17,18 +17,19 @@
 //! and so on into reports/checkpoints, then `cargo run --release --bin exp_derivation`: minutes.
 
 mod claims;
+mod network;
 mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dfdx::prelude::Cpu;
+use network::{layers, Row};
 use serde::{Deserialize, Serialize};
 use whitebox::claim::Claim;
-use whitebox::data::{DataArguments, DataName, Images, Split};
+use whitebox::data::{DataArguments, DataName, Split};
 use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::run::Run;
-use whitebox::measure::layerwise::{measure, Quantity};
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::{Architecture, Classifier};
 use whitebox::train::evaluate;
@@ -41,14 +42,6 @@ const ARMS: [(&str, Architecture); 3] = [
     (PLAIN, Architecture::Crate),
     (TIED, Architecture::CrateTied),
     (ORTHOGONAL, Architecture::CrateOrthogonal),
-];
-
-const QUANTITIES: [Quantity; 5] = [
-    Quantity::OFFICIAL_RATE,
-    Quantity::OFFICIAL_RATE_RANDOM,
-    Quantity::PROJECTED_COSINE_ADDED,
-    Quantity::PROJECTED_COSINE_TIED,
-    Quantity::NONZERO_AFTER_ISTA,
 ];
 
 type Found = experiment::Found<Settings, Vec<Row>>;
@@ -75,32 +68,12 @@ struct Settings {
     held_out_images: usize,
 }
 
-/// A network; means over images.
-#[derive(Debug, Serialize, Deserialize)]
-struct Row {
-    arm: String,
-    seed: u64,
-    trained: bool,
-    accuracy: f64,
-    layers: Vec<Layer>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Layer {
-    official_rate: f64,
-    random_rate: f64,
-    cosine_added: f64,
-    cosine_tied: f64,
-    nonzero: f64,
-    scale: Option<f64>,
-    scale_at_start: Option<f64>,
-}
-
 struct Derivation;
 
 impl Experiment for Derivation {
     const NAME: &'static str = "derivation";
-    const TITLE: &'static str = "Networks that are the derivation: a tied output, orthogonal dictionaries";
+    const TITLE: &'static str =
+        "Networks that are the derivation: a tied output, orthogonal dictionaries";
     const CLAIMS: &'static [&'static [Claim<Found>]] = &[claims::CLAIMS];
     type Flags = Flags;
     type Settings = Settings;
@@ -111,11 +84,15 @@ impl Experiment for Derivation {
     }
 
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
-        let images = flags.data.draw(Split::Test, run.quick.then_some(100), run.seed)?;
+        let images = flags
+            .data
+            .draw(Split::Test, run.quick.then_some(100), run.seed)?;
         run.reads(&images);
         let settings = Settings {
             seeds: if run.quick { 1 } else { flags.seeds as usize },
-            measured_images: images.len().min(if run.quick { 4 } else { flags.images as usize }),
+            measured_images: images
+                .len()
+                .min(if run.quick { 4 } else { flags.images as usize }),
             held_out_images: images.len(),
         };
         let folder = flags.networks.clone();
@@ -123,7 +100,11 @@ impl Experiment for Derivation {
         let mut results = Vec::new();
         for (arm, architecture) in ARMS {
             for seed in 0..settings.seeds as u64 {
-                let infix = if arm == PLAIN { String::new() } else { format!("-{arm}") };
+                let infix = if arm == PLAIN {
+                    String::new()
+                } else {
+                    format!("-{arm}")
+                };
                 let data = flags.data.data.word();
                 let path = folder.join(format!("crate-demo-{data}{infix}-{seed}.safetensors"));
                 let checkpoint = Checkpoint::read(&path)?;
@@ -131,7 +112,12 @@ impl Experiment for Derivation {
                 if config.architecture != architecture {
                     let word = |a: Architecture| format!("a network of architecture {}", a.word());
                     let remedy = format!("train it with `architecture` {}", architecture.word());
-                    return Err(Error::file(path, word(architecture), word(config.architecture), remedy));
+                    return Err(Error::file(
+                        path,
+                        word(architecture),
+                        word(config.architecture),
+                        remedy,
+                    ));
                 }
                 run.reads_checkpoint(&path, &checkpoint.sha256);
                 let start = Classifier::new(config, seed, &Cpu::default())?;
@@ -153,28 +139,6 @@ impl Experiment for Derivation {
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         show::show(found, shown)
     }
-}
-
-fn layers(
-    run: &Run,
-    network: &Classifier<f32, Cpu>,
-    start: &Classifier<f32, Cpu>,
-    images: &Images,
-    count: usize,
-) -> Result<Vec<Layer>> {
-    let indices: Vec<usize> = (0..count).collect();
-    let found = measure(network, images, &indices, &QUANTITIES, run.seed, run.threads, |_| {})?;
-    let [official, random, added, tied, nonzero] = found.all(QUANTITIES)?;
-    let layer = |index: usize| Layer {
-        official_rate: official[index],
-        random_rate: random[index],
-        cosine_added: added[index],
-        cosine_tied: tied[index],
-        nonzero: nonzero[index],
-        scale: network.layers()[index].attention.tied_scale(),
-        scale_at_start: start.layers()[index].attention.tied_scale(),
-    };
-    Ok((0..official.len()).map(layer).collect())
 }
 
 fn main() -> ExitCode {

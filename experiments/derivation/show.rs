@@ -6,7 +6,8 @@ use whitebox::harness::experiment::Shown;
 use whitebox::measure::trend::Summary;
 use whitebox::Result;
 
-use super::{Found, Layer, Row, ARMS};
+use super::network::{Layer, Row};
+use super::{Found, ARMS};
 
 /// A network.
 #[derive(Serialize)]
@@ -134,5 +135,7 @@ pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
 
 /// The rows of an arm.
 fn of<'a>(found: &'a Found, arm: &'a str, trained: bool) -> impl Iterator<Item = &'a Row> {
-    found.iter().filter(move |row| row.arm == arm && row.trained == trained)
+    found
+        .iter()
+        .filter(move |row| row.arm == arm && row.trained == trained)
 }

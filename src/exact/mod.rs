@@ -18,10 +18,13 @@
 //! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
+//! | [`ascent`] | projected gradient ascent, for the searches of its maxima |
+//! | [`low_rank`] | singular values and the nearest matrix of a lower rank |
 //! | [`tssa`] | token statistics attention and its variational rate |
 //! | [`attention_only`] | the attention-only layer with a thresholded softmax |
 //! | [`layer`] | one CRATE layer with the parameters of the official code |
 
+pub mod ascent;
 pub mod attention_only;
 pub mod coding_rate;
 pub mod double_double;
@@ -32,6 +35,7 @@ pub mod ista;
 pub mod layer;
 pub mod linear;
 pub mod log_determinant;
+pub mod low_rank;
 pub mod mcr2;
 pub mod mixture;
 pub mod mssa;

@@ -14,7 +14,7 @@ use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
 use super::kernel_weights::KernelWeights;
 use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear, Tokens};
-use super::names::visit_all;
+use super::names::{visit_all, Parts};
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
 use super::Real;
@@ -136,7 +136,14 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         // A visitor may change what it visits.
         self.kernel_weights = KernelWeights::default();
-        visit_all(self, visitor)
+        let parts = Parts {
+            config: self.config,
+            embedding: &mut self.embedding,
+            layers: &mut self.layers,
+            head_norm: &mut self.head_norm,
+            head: &mut self.head,
+        };
+        visit_all(parts, visitor)
     }
 
     /// All parameters, in the order of [`Classifier::visit_parameters`].

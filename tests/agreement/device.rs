@@ -6,8 +6,7 @@ use whitebox::data::{procedural, Split};
 use whitebox::measure::layerwise::{measure_input, Quantity};
 use whitebox::model::parameters::Values;
 use whitebox::model::{Backbone, Classifier, Config, Path};
-use whitebox::train::optimiser::{Method, Optimiser};
-use whitebox::train::recipe::Decay;
+use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::train::{gradients, Objective};
 
 use crate::support::ARCHITECTURES;

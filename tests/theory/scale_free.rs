@@ -2,7 +2,11 @@
 //! the rate of tokens of one length, subtracting it ascends; on tokens as they are it is the other way
 //! round, because the step makes every token grow.
 //!
-//! The criteria below were fixed before the first run, with the 36 cells they are asked in.
+//! The criteria, and the 36 cells they are asked in, were fixed before the first run. They are met in all
+//! cells on tokens as they are, and on one length in all with orthogonal subspaces and scores of scale 1
+//! or more. Scores scaled by 1/4 are nearly all alike for tokens of length 1: there the sign is short of
+//! the criterion. Where subspaces overlap the dropped first-order term is not radial: on tokens of one
+//! length the signs are turned, on projections of one length they are as claimed from scale 10.
 
 use std::sync::OnceLock;
 
@@ -77,90 +81,144 @@ impl Drawn {
     }
 }
 
-/// What is measured: tokens brought to length 1, their projections brought to length 1, tokens as they are.
-const MEASURES: [&str; 3] = ["unit tokens", "unit projections", "raw tokens"];
-/// Which way is gone, each direction as long as M.
-const DIRECTIONS: [&str; 4] = ["+M", "-M", "-Z", "random"];
-/// What a token reads, for the cosines.
-const READS: [&str; 3] = ["attention", "shuffled partners", "uniform"];
+/// What is brought to length 1 before the rate is taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Measure {
+    UnitTokens,
+    /// As the official code has it.
+    UnitProjections,
+    RawTokens,
+}
+
+impl Measure {
+    const ALL: [Self; 3] = [Self::UnitTokens, Self::UnitProjections, Self::RawTokens];
+
+    fn rate(self, z: &Array2<f64>, bases: &Array3<f64>, epsilon: f64) -> f64 {
+        let rate = match self {
+            Self::UnitTokens => scale_free_rate(z.view(), bases.view(), epsilon),
+            Self::UnitProjections => unit_projection_rate(z.view(), bases.view(), epsilon),
+            Self::RawTokens => subspace_rate(z.view(), bases.view(), epsilon),
+        };
+        rate.unwrap().total
+    }
+
+    /// Whether a step along each direction lowers the rate.
+    fn falls<const N: usize>(
+        self,
+        z: &Array2<f64>,
+        bases: &Array3<f64>,
+        epsilon: f64,
+        directions: &[Array2<f64>; N],
+    ) -> [bool; N] {
+        let before = self.rate(z, bases, epsilon);
+        directions.each_ref().map(|direction| {
+            let after = self.rate(&(z + &(direction * STEP)), bases, epsilon);
+            after < before * (1.0 - ROUNDING)
+        })
+    }
+}
+
+/// What one draw gave.
+struct Draw {
+    /// By measure, for `+M`, `-M`, and `-Z` and a random direction as long as M.
+    falls: [[bool; 4]; 3],
+    /// By unit measure, for attention, shuffled partners and uniform averaging: cosine with steepest
+    /// descent, growth along each token taken out.
+    cosine: [[f64; 3]; 2],
+}
 
 /// One combination of tokens, precision and softmax scale.
-#[derive(Debug, Clone)]
 struct Cell {
     drawn: Drawn,
     epsilon_squared: f64,
     softmax_scale: f64,
-    /// Share of draws in which the rate falls, by measure and direction.
+    /// Shares of draws, means: as in [`Draw`].
     falls: [[f64; 4]; 3],
-    /// Mean cosine with steepest descent, growth along each token taken out, by unit measure and read.
     cosine: [[f64; 3]; 2],
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (drawn, epsilon_squared, scale) =
+            (self.drawn, self.epsilon_squared, self.softmax_scale);
+        let (falls, cosine) = (self.falls, self.cosine);
+        write!(
+            f,
+            "{drawn:?}, eps^2 {epsilon_squared}, scale {scale}: {falls:?}, {cosine:?}"
+        )
+    }
+}
+
+impl Cell {
+    fn of(drawn: Drawn, epsilon_squared: f64, softmax_scale: f64, draws: &[&Draw]) -> Self {
+        let mean = |of: &dyn Fn(&Draw) -> f64| {
+            draws.iter().map(|draw| of(draw)).sum::<f64>() / draws.len() as f64
+        };
+        let share = |measure: usize, way: usize| {
+            mean(&|draw: &Draw| f64::from(u8::from(draw.falls[measure][way])))
+        };
+        let cosine = |measure: usize, way: usize| mean(&|draw: &Draw| draw.cosine[measure][way]);
+        Self {
+            drawn,
+            epsilon_squared,
+            softmax_scale,
+            falls: [0, 1, 2].map(|m| [0, 1, 2, 3].map(|way| share(m, way))),
+            cosine: [0, 1].map(|m| [0, 1, 2].map(|way| cosine(m, way))),
+        }
+    }
+
+    /// Whether `+M` and `-M` do what the claim says of tokens of one length.
+    fn descends(&self, measure: Measure) -> bool {
+        let [added, subtracted, ..] = self.falls[measure as usize];
+        added >= DESCENDS && subtracted <= ASCENDS
+    }
+
+    /// Whether they do the opposite.
+    fn ascends(&self, measure: Measure) -> bool {
+        let [added, subtracted, ..] = self.falls[measure as usize];
+        added <= ASCENDS && subtracted >= DESCENDS
+    }
+
+    /// Whether attention's direction is nearer to steepest descent than what its controls read.
+    fn beats_controls(&self, measure: Measure) -> bool {
+        let [attention, shuffled, uniform] = self.cosine[measure as usize];
+        attention > shuffled && attention > uniform
+    }
+
+    fn overlaps(&self) -> bool {
+        self.drawn == Drawn::Overlapping
+    }
 }
 
 fn cosine(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
     inner(a, b) / (norm(a.view()) * norm(b.view()))
 }
 
-fn measure(drawn: Drawn, epsilon_squared: f64, softmax_scale: f64) -> Cell {
-    let epsilon = epsilon_squared.sqrt();
-    let found = parallel::map(DRAWS, parallel::default_threads(), |draw| {
-        let (z, bases) = drawn.draw(draw);
-        let b = bases.view();
-        let m = attention_update(z.view(), b, softmax_scale);
-        let as_long = |v: Array2<f64>| &v * (norm(m.view()) / norm(v.view()));
-        let random = gaussian(SEED, &format!("random {draw}"), HEADS * P, N);
-        let directions = [m.clone(), -&m, as_long(-&z), as_long(random)];
-        let rate = |measure: usize, z: &Array2<f64>| -> f64 {
-            match measure {
-                0 => scale_free_rate(z.view(), b, epsilon),
-                1 => unit_projection_rate(z.view(), b, epsilon),
-                _ => subspace_rate(z.view(), b, epsilon),
-            }
-            .unwrap()
-            .total
-        };
-        let falls = [0, 1, 2].map(|measure| {
-            let before = rate(measure, &z);
-            directions
-                .each_ref()
-                .map(|v| rate(measure, &(&z + &(v * STEP))) < before * (1.0 - ROUNDING))
-        });
-
-        let mut order: Vec<usize> = (0..N).collect();
-        order.shuffle(&mut seed::stream(SEED, &format!("partners {draw}")));
-        let shuffled = update_through(z.view(), b, |basis| {
-            attention_map(z.view(), basis, softmax_scale).select(Axis(0), &order)
-        });
-        let uniform = update_through(z.view(), b, |_| Array2::from_elem((N, N), 1.0 / N as f64));
-        let reads = [&m, &shuffled, &uniform].map(|v| tangential(z.view(), v.view()));
-        // Neither has a part along the tokens.
+fn measure(z: &Array2<f64>, bases: &Array3<f64>, draw: usize, scale: f64) -> Vec<Draw> {
+    let m = attention_update(z.view(), bases.view(), scale);
+    let as_long = |v: Array2<f64>| &v * (norm(m.view()) / norm(v.view()));
+    let random = gaussian(SEED, &format!("random {draw}"), HEADS * P, N);
+    let directions = [m.clone(), -&m, as_long(-z), as_long(random)];
+    let mut order: Vec<usize> = (0..N).collect();
+    order.shuffle(&mut seed::stream(SEED, &format!("partners {draw}")));
+    let shuffled = update_through(z.view(), bases.view(), |basis| {
+        attention_map(z.view(), basis, scale).select(Axis(0), &order)
+    });
+    let uniform = Array2::from_elem((N, N), 1.0 / N as f64);
+    let uniform = update_through(z.view(), bases.view(), |_| uniform.clone());
+    let reads = [&m, &shuffled, &uniform].map(|v| tangential(z.view(), v.view()));
+    let at = |epsilon: f64| {
+        // Neither gradient has a part along the tokens.
         let gradients = [
-            scale_free_gradient(z.view(), b, epsilon).unwrap(),
-            unit_projection_gradient(z.view(), b, epsilon).unwrap(),
+            scale_free_gradient(z.view(), bases.view(), epsilon).unwrap(),
+            unit_projection_gradient(z.view(), bases.view(), epsilon).unwrap(),
         ];
-        let cosines = gradients.map(|gradient| reads.each_ref().map(|v| -cosine(v, &gradient)));
-        Ok((falls, cosines))
-    })
-    .unwrap();
-    let mut cell = Cell {
-        drawn,
-        epsilon_squared,
-        softmax_scale,
-        falls: [[0.0; 4]; 3],
-        cosine: [[0.0; 3]; 2],
+        Draw {
+            falls: Measure::ALL.map(|measure| measure.falls(z, bases, epsilon, &directions)),
+            cosine: gradients.map(|gradient| reads.each_ref().map(|v| -cosine(v, &gradient))),
+        }
     };
-    for (falls, cosines) in found {
-        for (sums, falls) in cell.falls.iter_mut().zip(falls) {
-            for (sum, falls) in sums.iter_mut().zip(falls) {
-                *sum += f64::from(u8::from(falls)) / DRAWS as f64;
-            }
-        }
-        for (sums, cosines) in cell.cosine.iter_mut().zip(cosines) {
-            for (sum, cosine) in sums.iter_mut().zip(cosines) {
-                *sum += cosine / DRAWS as f64;
-            }
-        }
-    }
-    cell
+    EPSILON_SQUARED.map(f64::sqrt).map(at).into()
 }
 
 /// All 36, measured once for all tests.
@@ -169,11 +227,15 @@ fn cells() -> &'static [Cell] {
     CELLS.get_or_init(|| {
         let mut cells = Vec::new();
         for drawn in Drawn::ALL {
-            for epsilon_squared in EPSILON_SQUARED {
-                for softmax_scale in SOFTMAX_SCALES {
-                    let cell = measure(drawn, epsilon_squared, softmax_scale);
-                    println!("{cell:?}");
-                    cells.push(cell);
+            for scale in SOFTMAX_SCALES {
+                let draws = parallel::map(DRAWS, parallel::default_threads(), |draw| {
+                    let (z, bases) = drawn.draw(draw);
+                    Ok(measure(&z, &bases, draw, scale))
+                });
+                let draws = draws.unwrap();
+                for (index, epsilon_squared) in EPSILON_SQUARED.into_iter().enumerate() {
+                    let here: Vec<&Draw> = draws.iter().map(|draw| &draw[index]).collect();
+                    cells.push(Cell::of(drawn, epsilon_squared, scale, &here));
                 }
             }
         }
@@ -181,49 +243,108 @@ fn cells() -> &'static [Cell] {
     })
 }
 
-/// Shares are multiples of 1 / [`DRAWS`] up to rounding of their sum.
-const HALF_A_DRAW: f64 = 0.5 / DRAWS as f64;
-
-// ANCHOR: signs
 #[test]
-fn c_thy_43_on_tokens_of_one_length_adding_attention_descends_and_subtracting_ascends() {
+fn c_thy_43_on_tokens_as_they_are_adding_attention_ascends_and_subtracting_descends() {
     for cell in cells() {
-        for measure in [0, 1] {
-            let [added, subtracted, ..] = cell.falls[measure];
-            let holds = added > DESCENDS - HALF_A_DRAW && subtracted < ASCENDS + HALF_A_DRAW;
-            assert!(holds, "{}: {cell:?}", MEASURES[measure]);
-        }
+        assert!(cell.ascends(Measure::RawTokens), "{cell}");
     }
 }
 
+// ANCHOR: signs
+/// Orthogonal subspaces, scores of scale 1 and 10: 16 cells, both unit measures.
 #[test]
-fn c_thy_43_on_tokens_as_they_are_it_is_the_other_way_round() {
+fn c_thy_43_on_one_length_adding_attention_descends_and_subtracting_ascends() {
     for cell in cells() {
-        let [added, subtracted, ..] = cell.falls[2];
-        let holds = added < ASCENDS + HALF_A_DRAW && subtracted > DESCENDS - HALF_A_DRAW;
-        assert!(holds, "{}: {cell:?}", MEASURES[2]);
+        if !cell.overlaps() && cell.softmax_scale >= 1.0 {
+            for measure in [Measure::UnitTokens, Measure::UnitProjections] {
+                assert!(cell.descends(measure), "{measure:?}: {cell}");
+            }
+        }
     }
 }
 // ANCHOR_END: signs
 
+/// Scores of scale 1/4 and tokens of length 1: every weight is near 1 / N, and the sign is a matter of
+/// more draws than not, but not of 98 in 100.
 #[test]
-fn c_thy_43_shrinking_and_random_steps_as_long_do_not_descend_as_attention_does() {
+fn c_thy_43_with_nearly_equal_weights_the_sign_is_short_of_the_criterion() {
     for cell in cells() {
-        for measure in [0, 1] {
-            let [_, _, shrinking, random] = cell.falls[measure];
-            let what = (MEASURES[measure], DIRECTIONS);
-            assert_eq!(shrinking, 0.0, "{what:?}: {cell:?}");
-            assert!(random < CHANCE + HALF_A_DRAW, "{what:?}: {cell:?}");
+        if !cell.overlaps() && cell.softmax_scale < 1.0 {
+            for measure in [Measure::UnitTokens, Measure::UnitProjections] {
+                let [added, subtracted, ..] = cell.falls[measure as usize];
+                assert!(!cell.descends(measure), "{measure:?}: {cell}");
+                assert!(added > 0.7 && subtracted < 0.3, "{measure:?}: {cell}");
+            }
         }
     }
 }
 
+/// Overlapping subspaces turn the sign on tokens of one length, in all 12 cells; on projections of one
+/// length it is as claimed at scale 10, one to two draws in 100 short of that at scale 1.
+#[test]
+fn c_thy_43_overlapping_subspaces_turn_the_sign_on_tokens_of_one_length() {
+    for cell in cells().iter().filter(|cell| cell.overlaps()) {
+        assert!(cell.ascends(Measure::UnitTokens), "{cell}");
+        let official = cell.descends(Measure::UnitProjections);
+        assert_eq!(official, cell.softmax_scale > 1.0, "{cell}");
+        let [added, subtracted, ..] = cell.falls[Measure::UnitProjections as usize];
+        assert!(added > 0.65 && subtracted < 0.35, "{cell}");
+    }
+}
+
+#[test]
+fn c_thy_43_shrinking_never_descends_on_one_length_and_a_random_step_hardly() {
+    for cell in cells() {
+        for measure in [Measure::UnitTokens, Measure::UnitProjections] {
+            let [_, _, shrinking, random] = cell.falls[measure as usize];
+            assert_eq!(shrinking, 0.0, "{measure:?}: {cell}");
+            assert!(random <= CHANCE, "{measure:?}: {cell}");
+        }
+    }
+}
+
+/// Growth taken out, attention beats other partners and plain averaging wherever the claim has a chance:
+/// everywhere but on tokens of one length with overlapping subspaces, where it is farther off.
 #[test]
 fn c_thy_43_attention_beats_shuffled_partners_and_uniform_averaging_beyond_growth() {
     for cell in cells() {
-        for [attention, shuffled, uniform] in cell.cosine {
-            let holds = attention > shuffled && attention > uniform;
-            assert!(holds, "{READS:?}: {cell:?}");
+        let here = cell.beats_controls(Measure::UnitTokens);
+        assert_eq!(here, !cell.overlaps(), "{cell}");
+        assert!(cell.beats_controls(Measure::UnitProjections), "{cell}");
+    }
+}
+
+/// Asked after the first run: attention that reads tokens of length `sqrt(d)`, as LayerNorm leaves them,
+/// tells them apart at the network's scale `p^{-1/2} = 1/4` too, and has the sign in all cells with
+/// orthogonal subspaces.
+#[test]
+fn c_thy_43_at_the_length_that_layer_norm_gives_the_networks_scale_suffices() {
+    for drawn in [Drawn::Union, Drawn::Isotropic] {
+        let draws = parallel::map(DRAWS, parallel::default_threads(), |draw| {
+            let (mut z, bases) = drawn.draw(draw);
+            z *= (z.nrows() as f64).sqrt();
+            let m = attention_update(z.view(), bases.view(), SOFTMAX_SCALES[0]);
+            let directions = [m.clone(), -m];
+            let falls = EPSILON_SQUARED.map(|epsilon_squared| {
+                [Measure::UnitTokens, Measure::UnitProjections]
+                    .map(|measure| measure.falls(&z, &bases, epsilon_squared.sqrt(), &directions))
+            });
+            Ok(falls)
+        });
+        let draws = draws.unwrap();
+        for (index, epsilon_squared) in EPSILON_SQUARED.into_iter().enumerate() {
+            for measure in [Measure::UnitTokens, Measure::UnitProjections] {
+                let share = |way: usize| {
+                    let falls = draws.iter().filter(|d| d[index][measure as usize][way]);
+                    falls.count() as f64 / DRAWS as f64
+                };
+                let holds = share(0) >= DESCENDS && share(1) <= ASCENDS;
+                let found = [share(0), share(1)];
+                assert!(
+                    holds,
+                    "{drawn:?}, {epsilon_squared}, {measure:?}: {found:?}"
+                );
+            }
         }
     }
 }
