@@ -10,6 +10,7 @@ mod denoising;
 mod gradients;
 mod invariances;
 mod optima;
+mod rate_reduction;
 mod scale_free;
 mod sparse_codes;
 mod strategies;
