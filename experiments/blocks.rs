@@ -28,8 +28,10 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::layer_curves::{CurveRows, LayerCurves, Network};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::measure::layerwise::{LayerOperators, Layerwise, Quantity};
+use whitebox::measure::coherence::dictionary_incoherence;
+use whitebox::measure::layerwise::{Layerwise, Quantity};
 use whitebox::measure::trend::fraction;
+use whitebox::model::operators::LayerOperators;
 use whitebox::model::{Classifier, Config};
 use whitebox::Result;
 
@@ -128,6 +130,20 @@ const DICTIONARIES_ARE_INCOHERENT: Claim = Claim {
 };
 // ANCHOR_END: claims
 
+/// What each block does, against what it is derived to do.
+const QUANTITIES: [Quantity; 10] = [
+    Quantity::NEUMANN_RADIUS,
+    Quantity::OUTSIDE_NEUMANN_RADIUS,
+    Quantity::COSINE_MSSA_DESCENT,
+    Quantity::COSINE_CONVEX_DESCENT,
+    Quantity::LASSO_CLAMPED,
+    Quantity::LASSO_AFTER_ISTA,
+    Quantity::LASSO_ZERO,
+    Quantity::LASSO_SOLUTION,
+    Quantity::RATE_BEFORE_ISTA,
+    Quantity::RATE_AFTER_ISTA,
+];
+
 /// Hold every block of a CRATE network against what it is derived to do.
 #[derive(Debug, Parser)]
 #[command(name = "exp_blocks", version)]
@@ -195,19 +211,19 @@ fn run(arguments: &Arguments) -> Result<()> {
     let curves = LayerCurves::measure(
         &subject,
         &held_out,
-        &Quantity::BLOCKS,
+        &QUANTITIES.map(|quantity| quantity.at(arguments.epsilon)),
         count,
-        arguments.epsilon,
         seed,
         threads,
     )?;
     let trained = subject.trained.as_ref().map(weights).transpose()?;
     let untrained = weights(&subject.untrained)?;
-    let verdicts = judge(&curves, trained.as_deref(), &untrained);
-    print(&curves, trained.as_deref());
+    let epsilon = arguments.epsilon;
+    let verdicts = judge(&curves, trained.as_deref(), &untrained, epsilon)?;
+    print(&curves, trained.as_deref(), epsilon)?;
     curves.write_csv(&run.path("layers.csv"))?;
     let chart = |file: &str, title: &str, vertical: &str, lines: &[Line]| {
-        let series = series(&curves, lines);
+        let series = series(&curves, lines, epsilon)?;
         Chart::by_layer(title, vertical, series).write(&run.path(file))
     };
     chart(
@@ -215,11 +231,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         "Directions outside the Neumann radius",
         "fraction of directions",
         &[
-            ("trained", Network::Trained, Quantity::OutsideNeumannRadius),
+            (
+                "trained",
+                Network::Trained,
+                Quantity::OUTSIDE_NEUMANN_RADIUS,
+            ),
             (
                 "untrained",
                 Network::Untrained,
-                Quantity::OutsideNeumannRadius,
+                Quantity::OUTSIDE_NEUMANN_RADIUS,
             ),
         ],
     )?;
@@ -231,17 +251,17 @@ fn run(arguments: &Arguments) -> Result<()> {
             (
                 "added, trained",
                 Network::Trained,
-                Quantity::CosineMssaDescent,
+                Quantity::COSINE_MSSA_DESCENT,
             ),
             (
                 "convex form, trained",
                 Network::Trained,
-                Quantity::CosineConvexDescent,
+                Quantity::COSINE_CONVEX_DESCENT,
             ),
             (
                 "added, untrained",
                 Network::Untrained,
-                Quantity::CosineMssaDescent,
+                Quantity::COSINE_MSSA_DESCENT,
             ),
         ],
     )?;
@@ -254,9 +274,9 @@ fn run(arguments: &Arguments) -> Result<()> {
         "LASSO objective per token around the ISTA block",
         "objective",
         &[
-            ("after the block", shown, Quantity::LassoAfterIsta),
-            ("zero code", shown, Quantity::LassoZero),
-            ("solution", shown, Quantity::LassoSolution),
+            ("after the block", shown, Quantity::LASSO_AFTER_ISTA),
+            ("zero code", shown, Quantity::LASSO_ZERO),
+            ("solution", shown, Quantity::LASSO_SOLUTION),
         ],
     )?;
     let settings = Settings {
@@ -285,8 +305,8 @@ fn weights(network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
             let ista = operators.sparsifier()?;
             Ok(Weights {
                 layer: index + 1,
-                eta_lipschitz: ista.step_size * ista.lipschitz(),
-                incoherence: ista.incoherence(),
+                eta_lipschitz: ista.step_size * ista.lipschitz,
+                incoherence: dictionary_incoherence(ista.dictionary.view()),
             })
         })
         .collect()
@@ -294,14 +314,15 @@ fn weights(network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
 
 type Line = (&'static str, Network, Quantity);
 
-fn series(curves: &LayerCurves, lines: &[Line]) -> Vec<Series> {
-    let present = lines.iter().enumerate();
-    present
-        .filter_map(|(colour, (name, network, quantity))| {
-            let curve = curves.find(*network, Split::Test)?.curve(*quantity)?;
-            Some(Series::by_layer(*name, colour, curve.summaries()))
-        })
-        .collect()
+fn series(curves: &LayerCurves, lines: &[Line], epsilon: f64) -> Result<Vec<Series>> {
+    let mut series = Vec::new();
+    for (colour, (name, network, quantity)) in lines.iter().enumerate() {
+        if let Some(found) = curves.find(*network, Split::Test) {
+            let curve = found.curve(quantity.at(epsilon))?;
+            series.push(Series::by_layer(*name, colour, curve.summaries()));
+        }
+    }
+    Ok(series)
 }
 
 /// Every number that a criterion names, and the verdicts.
@@ -309,36 +330,39 @@ fn judge(
     curves: &LayerCurves,
     trained_weights: Option<&[Weights]>,
     untrained_weights: &[Weights],
-) -> Vec<Verdict> {
+    epsilon: f64,
+) -> Result<Vec<Verdict>> {
     let trained = curves.find(Network::Trained, Split::Test);
     let untrained = curves.find(Network::Untrained, Split::Test);
     let number = Measurement::of;
-    let positive = |found: &Layerwise, quantity| fraction(&found.means(quantity), |&c| c > 0.0);
+    let positive = |found: &Layerwise, quantity: Quantity| -> Result<f64> {
+        Ok(fraction(&found.means(quantity.at(epsilon))?, |&c| c > 0.0))
+    };
 
     let mut radius = Vec::new();
     if let Some(found) = trained {
-        let outside = found.means(Quantity::OutsideNeumannRadius);
+        let outside = found.means(Quantity::OUTSIDE_NEUMANN_RADIUS.at(epsilon))?;
         radius.push(number(
             "mean over layers: fraction of directions outside the radius",
             outside.iter().sum::<f64>() / outside.len() as f64,
         ));
     }
 
-    let cosines = |quantity| {
+    let cosines = |quantity| -> Result<Vec<Measurement>> {
         let mut numbers = Vec::new();
         if let Some(found) = trained {
             numbers.push(number(
                 "fraction of layers with a positive cosine",
-                positive(found, quantity),
+                positive(found, quantity)?,
             ));
         }
         if let Some(found) = untrained {
             numbers.push(number(
                 "untrained: fraction of layers with a positive cosine",
-                positive(found, quantity),
+                positive(found, quantity)?,
             ));
         }
-        numbers
+        Ok(numbers)
     };
 
     let mut steps = Vec::new();
@@ -361,12 +385,15 @@ fn judge(
 
     let (mut codes, mut rates) = (Vec::new(), Vec::new());
     if let Some(found) = trained {
-        let means = |quantity| found.means(quantity);
+        let means = |quantity: Quantity| found.means(quantity.at(epsilon));
         let (clamped, after) = (
-            means(Quantity::LassoClamped),
-            means(Quantity::LassoAfterIsta),
+            means(Quantity::LASSO_CLAMPED)?,
+            means(Quantity::LASSO_AFTER_ISTA)?,
         );
-        let (zero, best) = (means(Quantity::LassoZero), means(Quantity::LassoSolution));
+        let (zero, best) = (
+            means(Quantity::LASSO_ZERO)?,
+            means(Quantity::LASSO_SOLUTION)?,
+        );
         let layers = 0..after.len();
         let closed: Vec<f64> = layers
             .clone()
@@ -382,8 +409,8 @@ fn judge(
             fraction(&beats, |&gain| gain > 0.0),
         ));
         let (before, after) = (
-            means(Quantity::RateBeforeIsta),
-            means(Quantity::RateAfterIsta),
+            means(Quantity::RATE_BEFORE_ISTA)?,
+            means(Quantity::RATE_AFTER_ISTA)?,
         );
         let changes: Vec<f64> = before
             .iter()
@@ -396,24 +423,24 @@ fn judge(
         ));
     }
 
-    vec![
+    Ok(vec![
         OUTSIDE_THE_RADIUS.judge(radius),
-        MSSA_DESCENDS.judge(cosines(Quantity::CosineMssaDescent)),
-        CONVEX_FORM_DESCENDS.judge(cosines(Quantity::CosineConvexDescent)),
+        MSSA_DESCENDS.judge(cosines(Quantity::COSINE_MSSA_DESCENT)?),
+        CONVEX_FORM_DESCENDS.judge(cosines(Quantity::COSINE_CONVEX_DESCENT)?),
         STEP_IS_SAFE.judge(steps),
         ISTA_SOLVES.judge(codes),
         RATE_IS_KEPT.judge(rates),
         DICTIONARIES_ARE_INCOHERENT.judge(incoherence),
-    ]
+    ])
 }
 
-fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {
+fn print(curves: &LayerCurves, trained: Option<&[Weights]>, epsilon: f64) -> Result<()> {
     let network = match trained {
         Some(_) => Network::Trained,
         None => Network::Untrained,
     };
     let Some(found) = curves.find(network, Split::Test) else {
-        return;
+        return Ok(());
     };
     println!(
         "\n{:>5} | {:>9} {:>8} | {:>7} {:>7} | {:>8} {:>8} {:>8} {:>8} | {:>7} {:>7}",
@@ -429,8 +456,7 @@ fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {
         "R in",
         "R out"
     );
-    let column = |quantity| found.means(quantity);
-    let columns = Quantity::BLOCKS.map(column);
+    let columns = found.all(QUANTITIES.map(|quantity| quantity.at(epsilon)))?;
     let layers = columns.iter().map(Vec::len).min().unwrap_or(0);
     for layer in 0..layers {
         let [radius, outside, added, convex, clamped, after, zero, best, rate_in, rate_out] =
@@ -441,4 +467,5 @@ fn print(curves: &LayerCurves, trained: Option<&[Weights]>) {
             layer + 1
         );
     }
+    Ok(())
 }

@@ -19,13 +19,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 use whitebox::data::subspaces::orthonormal;
 use whitebox::data::DataArguments;
-use whitebox::exact::coding_rate;
-use whitebox::exact::ista::{ista, lasso_objective, lasso_solution, proximal_step};
-use whitebox::exact::neumann::largest_eigenvalue;
 use whitebox::harness::chart::{Axis, Chart, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
@@ -33,8 +29,10 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
-use whitebox::measure::layerwise::{tokens_at, LayerOperators};
+use whitebox::measure::layerwise::tokens_at;
 use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::unrolled::{Block, Dictionary, LayerFacts, Length, Path, Start, Step};
+use whitebox::model::operators::LayerOperators;
 use whitebox::model::probe::Site;
 use whitebox::model::Config;
 use whitebox::{parallel, Result};
@@ -186,91 +184,6 @@ const EPSILON: f64 = 0.1;
 /// What rounding may add to an objective of a few hundred terms, relative.
 const ROUNDING: f64 = 1e-12;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Dictionary {
-    Learned,
-    Initial,
-    Rotation,
-}
-
-impl Dictionary {
-    const ALL: [Self; 3] = [Self::Learned, Self::Initial, Self::Rotation];
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Step {
-    /// 0.1
-    Official,
-    /// 1 / L
-    Inverse,
-    /// 2 / L
-    Limit,
-    /// 4 / L
-    Beyond,
-    /// 1
-    Book,
-}
-
-impl Step {
-    const ALL: [Self; 5] = [
-        Self::Official,
-        Self::Inverse,
-        Self::Limit,
-        Self::Beyond,
-        Self::Book,
-    ];
-
-    fn size(self, lipschitz: f64) -> f64 {
-        match self {
-            Self::Official => 0.1,
-            Self::Inverse => 1.0 / lipschitz,
-            Self::Limit => 2.0 / lipschitz,
-            Self::Beyond => 4.0 / lipschitz,
-            Self::Book => 1.0,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Start {
-    /// `Z`, as the block has it: not feasible.
-    Warm,
-    /// `max(0, Z)`.
-    Clamped,
-    Zero,
-}
-
-/// The objective along the steps from one start.
-#[derive(Debug, Clone, Serialize)]
-struct Path {
-    dictionary: Dictionary,
-    layer: usize,
-    start: Start,
-    step: Step,
-    /// `eta L`.
-    eta_lipschitz: f64,
-    /// `F / F(0)` before the first step and after each.
-    objective: Vec<f64>,
-}
-
-/// What does not depend on the step.
-#[derive(Debug, Clone, Serialize)]
-struct LayerFacts {
-    dictionary: Dictionary,
-    layer: usize,
-    lipschitz: f64,
-    /// `F(max(0, Z)) / F(0)`, and that of the solution.
-    clamped: f64,
-    solution: f64,
-    /// `|R(D X) / R(X) - 1|`, `X` the block's output.
-    rate_change: f64,
-    /// `||D X - Z|| / ||Z||`, step 0.1, and step 1 for the rotation.
-    reconstruction: f64,
-}
-
 #[derive(Debug, Serialize)]
 struct Results {
     layers: Vec<LayerFacts>,
@@ -314,21 +227,24 @@ fn run(arguments: &Arguments) -> Result<()> {
                 }
                 _ => ista.dictionary.clone(),
             };
-            cases.push((dictionary, layer + 1, z, matrix, ista.lambda));
+            cases.push(Block {
+                dictionary,
+                layer: layer + 1,
+                z,
+                matrix,
+                lambda: ista.lambda,
+            });
         }
     }
     let solution_steps = SOLUTION_STEPS[usize::from(run.quick)];
     let bar = run.progress(cases.len());
+    let length = Length {
+        steps: STEPS,
+        solution_steps,
+        epsilon: EPSILON,
+    };
     let measured = parallel::map(cases.len(), run.threads, |index| {
-        let (dictionary, layer, z, matrix, lambda) = &cases[index];
-        let found = measure(
-            *dictionary,
-            *layer,
-            z.view(),
-            matrix.view(),
-            *lambda,
-            solution_steps,
-        );
+        let found = cases[index].follow(length);
         bar.inc(1);
         found
     })?;
@@ -359,68 +275,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     run.finish(settings, verdicts, results, &sources, artefacts)
 }
 
-fn measure(
-    dictionary: Dictionary,
-    layer: usize,
-    z: ArrayView2<'_, f64>,
-    matrix: ArrayView2<'_, f64>,
-    lambda: f64,
-    solution_steps: usize,
-) -> Result<(LayerFacts, Vec<Path>)> {
-    // Room for the rounding of the eigenvalue, so that 1 / L is never too long.
-    let lipschitz = largest_eigenvalue(matrix.t().dot(&matrix))? * (1.0 + 1e-12);
-    let zero = Array2::zeros(z.dim());
-    let nothing = lasso_objective(zero.view(), z, matrix, lambda);
-    let objective = |x: &Array2<f64>| lasso_objective(x.view(), z, matrix, lambda) / nothing;
-    let clamped = z.mapv(|v| v.max(0.0));
-    let mut paths = Vec::new();
-    for (start, first) in [
-        (Start::Warm, z.to_owned()),
-        (Start::Clamped, clamped.clone()),
-        (Start::Zero, zero),
-    ] {
-        for step in Step::ALL {
-            let eta = step.size(lipschitz);
-            let mut x = first.clone();
-            let mut along = vec![objective(&x)];
-            for _ in 0..STEPS {
-                x = proximal_step(x.view(), z, matrix, eta, lambda);
-                along.push(objective(&x));
-            }
-            paths.push(Path {
-                dictionary,
-                layer,
-                start,
-                step,
-                eta_lipschitz: eta * lipschitz,
-                objective: along,
-            });
-        }
-    }
-    let solution = lasso_solution(z, matrix, lambda, lipschitz, solution_steps);
-    let eta = match dictionary {
-        Dictionary::Rotation => 1.0,
-        _ => 0.1,
-    };
-    let code = ista(z, matrix, eta, lambda);
-    let read = matrix.dot(&code);
-    let rate = coding_rate(code.view(), EPSILON)?.value;
-    let facts = LayerFacts {
-        dictionary,
-        layer,
-        lipschitz,
-        clamped: objective(&clamped),
-        solution: objective(&solution),
-        rate_change: (coding_rate(read.view(), EPSILON)?.value / rate - 1.0).abs(),
-        reconstruction: norm((&read - &z).view()) / norm(z),
-    };
-    Ok((facts, paths))
-}
-
-fn norm(z: ArrayView2<'_, f64>) -> f64 {
-    z.iter().map(|v| v * v).sum::<f64>().sqrt()
-}
-
 impl Results {
     fn facts(&self, dictionary: Dictionary) -> Vec<&LayerFacts> {
         self.layers
@@ -448,9 +302,7 @@ impl Results {
         let facts = self.facts(dictionary);
         let paths = self.paths(dictionary, start, step);
         let pairs = facts.iter().zip(&paths);
-        pairs
-            .map(|(f, p)| (f.clamped - p.objective[steps]) / (f.clamped - f.solution))
-            .collect()
+        pairs.map(|(f, p)| f.gap_closed(p, steps)).collect()
     }
 
     fn judge(&self) -> Vec<Verdict> {
@@ -459,10 +311,6 @@ impl Results {
         let number = Measurement::of;
         let mut safe = Vec::new();
         let feasible = |p: &&Path| p.start != Warm;
-        let rises = |p: &Path| {
-            let pairs = p.objective.windows(2);
-            pairs.filter(|w| w[1] > w[0] * (1.0 + ROUNDING)).count()
-        };
         // The limit itself, 2 / L, is rounded: it is within.
         let within = self
             .paths
@@ -471,7 +319,7 @@ impl Results {
             .filter(|p| p.eta_lipschitz <= 2.0 * (1.0 + 1e-15));
         safe.push(number(
             "rises in steps of at most 2 / L, all dictionaries",
-            within.map(rises).sum::<usize>() as f64,
+            within.map(|p| p.rises(ROUNDING)).sum::<usize>() as f64,
         ));
         let beyond: Vec<&Path> = self
             .paths

@@ -130,6 +130,20 @@ const EVERY_BLOCK_WORKS: Claim = Claim {
 };
 // ANCHOR_END: claims
 
+/// What the papers' figure of the layers is about.
+const QUANTITIES: [Quantity; 10] = [
+    Quantity::OFFICIAL_RATE,
+    Quantity::NONZERO_AFTER_ISTA,
+    Quantity::SUBSPACE_RATE_AFTER_MSSA,
+    Quantity::SUBSPACE_RATE_BEFORE_MSSA,
+    Quantity::SUBSPACE_RATE_AFTER_MSSA_NORM_MATCHED,
+    Quantity::UNIT_SUBSPACE_RATE_AFTER_MSSA,
+    Quantity::UNIT_SUBSPACE_RATE_BEFORE_MSSA,
+    Quantity::RATE,
+    Quantity::NONZERO_BEFORE_ISTA,
+    Quantity::POSITIVE_BEFORE_ISTA,
+];
+
 /// Measure every layer of a CRATE network, trained and untrained, and judge the papers' claims.
 #[derive(Debug, Parser)]
 #[command(name = "exp_layerwise", version)]
@@ -180,24 +194,23 @@ fn run(arguments: &Arguments) -> Result<()> {
     let curves = LayerCurves::measure(
         &subject,
         &subject.splits(),
-        &Quantity::LAYERWISE,
+        &QUANTITIES.map(|quantity| quantity.at(arguments.epsilon)),
         count,
-        arguments.epsilon,
         seed,
         threads,
     )?;
-    let verdicts = judge(&curves);
-    curves.print();
+    let verdicts = judge(&curves, arguments.epsilon)?;
+    curves.print(arguments.epsilon)?;
     curves.write_csv(&run.path("layers.csv"))?;
     curves.chart(
         &run.path("rate.svg"),
-        Quantity::OfficialRate,
+        Quantity::OFFICIAL_RATE,
         "Compression term by layer (official measurement)",
         "R^c, nats",
     )?;
     curves.chart(
         &run.path("sparsity.svg"),
-        Quantity::NonzeroAfterIsta,
+        Quantity::NONZERO_AFTER_ISTA,
         "Nonzero entries of the ISTA outputs by layer",
         "fraction of nonzeros",
     )?;
@@ -216,16 +229,16 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Every number that a criterion names, and the verdicts.
-fn judge(curves: &LayerCurves) -> Vec<Verdict> {
+fn judge(curves: &LayerCurves, epsilon: f64) -> Result<Vec<Verdict>> {
     let trained = curves.find(Network::Trained, Split::Test);
     let training = curves.find(Network::Trained, Split::Train);
     let untrained = curves.find(Network::Untrained, Split::Test);
     let number = Measurement::of;
 
-    let falls = |quantity: Quantity| {
+    let falls = |quantity: Quantity| -> Result<Vec<Measurement>> {
         let mut numbers = Vec::new();
         if let Some(found) = trained {
-            let means = found.means(quantity);
+            let means = found.means(quantity)?;
             numbers.push(number(
                 "held-out: rank correlation of R^c with depth",
                 spearman(&means),
@@ -238,17 +251,20 @@ fn judge(curves: &LayerCurves) -> Vec<Verdict> {
         if let Some(found) = untrained {
             numbers.push(number(
                 "untrained: R^c at the last layer / at the first",
-                last_over_first(&found.means(quantity)),
+                last_over_first(&found.means(quantity)?),
             ));
         }
-        numbers
+        Ok(numbers)
     };
 
-    let nonzeros = |found: &Layerwise| found.means(Quantity::NonzeroAfterIsta);
+    let nonzeros = |found: &Layerwise| found.means(Quantity::NONZERO_AFTER_ISTA);
     let but_last = |means: &[f64]| means[..means.len().saturating_sub(1)].to_vec();
     let mut sparsity = Vec::new();
     if let (Some(trained), Some(untrained)) = (trained, untrained) {
-        let (own, control) = (but_last(&nonzeros(trained)), but_last(&nonzeros(untrained)));
+        let (own, control) = (
+            but_last(&nonzeros(trained)?),
+            but_last(&nonzeros(untrained)?),
+        );
         let fall = |means: &[f64]| means.first().zip(means.last()).map(|(a, b)| a - b);
         sparsity.push(number(
             "held-out: rank correlation of nonzeros with depth",
@@ -270,89 +286,97 @@ fn judge(curves: &LayerCurves) -> Vec<Verdict> {
     if let Some(found) = untrained {
         control.push(number(
             "untrained: R^c at the last layer / at the first",
-            last_over_first(&found.means(Quantity::OfficialRate)),
+            last_over_first(&found.means(Quantity::OFFICIAL_RATE)?),
         ));
         control.push(number(
             "untrained: nonzeros at the last layer / at the first",
-            last_over_first(&nonzeros(found)),
+            last_over_first(&nonzeros(found)?),
         ));
     }
 
     let mut gaps = Vec::new();
     if let (Some(training), Some(held_out)) = (training, trained) {
-        let gap = |quantity| {
-            let (a, b) = (training.means(quantity), held_out.means(quantity));
+        let gap = |quantity| -> Result<f64> {
+            let (a, b) = (training.means(quantity)?, held_out.means(quantity)?);
             let gaps = a.iter().zip(&b).map(|(a, b)| (a - b).abs() / b.abs());
-            gaps.fold(0.0, f64::max)
+            Ok(gaps.fold(0.0, f64::max))
         };
         gaps.push(number(
             "largest relative gap of R^c between the splits",
-            gap(Quantity::OfficialRate),
+            gap(Quantity::OFFICIAL_RATE)?,
         ));
         gaps.push(number(
             "largest relative gap of nonzeros between the splits",
-            gap(Quantity::NonzeroAfterIsta),
+            gap(Quantity::NONZERO_AFTER_ISTA)?,
         ));
     }
 
     let mut blocks = Vec::new();
     let unit = (
-        Quantity::UnitSubspaceRateAfterMssa,
-        Quantity::UnitSubspaceRateBeforeMssa,
+        Quantity::UNIT_SUBSPACE_RATE_AFTER_MSSA.at(epsilon),
+        Quantity::UNIT_SUBSPACE_RATE_BEFORE_MSSA.at(epsilon),
     );
     if let Some(found) = trained {
-        let before = Quantity::SubspaceRateBeforeMssa;
+        let before = Quantity::SUBSPACE_RATE_BEFORE_MSSA.at(epsilon);
         blocks.extend([
             number(
                 "fraction of layers where MSSA lowers R^c, unit tokens",
-                fraction_below(found, unit.0, unit.1),
+                fraction_below(found, unit.0, unit.1)?,
             ),
             number(
                 "fraction of layers where MSSA lowers R^c, tokens as they are",
-                fraction_below(found, Quantity::SubspaceRateAfterMssa, before),
+                fraction_below(
+                    found,
+                    Quantity::SUBSPACE_RATE_AFTER_MSSA.at(epsilon),
+                    before,
+                )?,
             ),
             number(
                 "fraction of layers where MSSA lowers R^c, Frobenius norm kept",
-                fraction_below(found, Quantity::SubspaceRateAfterMssaNormMatched, before),
+                fraction_below(
+                    found,
+                    Quantity::SUBSPACE_RATE_AFTER_MSSA_NORM_MATCHED.at(epsilon),
+                    before,
+                )?,
             ),
             number(
                 "fraction of layers where ISTA raises the sparsity",
                 fraction_below(
                     found,
-                    Quantity::NonzeroAfterIsta,
-                    Quantity::NonzeroBeforeIsta,
-                ),
+                    Quantity::NONZERO_AFTER_ISTA,
+                    Quantity::NONZERO_BEFORE_ISTA,
+                )?,
             ),
             number(
                 "fraction of layers where ISTA beats a plain ReLU",
                 fraction_below(
                     found,
-                    Quantity::NonzeroAfterIsta,
-                    Quantity::PositiveBeforeIsta,
-                ),
+                    Quantity::NONZERO_AFTER_ISTA,
+                    Quantity::POSITIVE_BEFORE_ISTA,
+                )?,
             ),
         ]);
     }
     if let Some(found) = untrained {
         blocks.push(number(
             "untrained: fraction of layers where MSSA lowers R^c, unit tokens",
-            fraction_below(found, unit.0, unit.1),
+            fraction_below(found, unit.0, unit.1)?,
         ));
     }
 
-    vec![
-        RATE_FALLS.judge(falls(Quantity::OfficialRate)),
-        CAPTION_RATE_FALLS.judge(falls(Quantity::SubspaceRateAfterMssa)),
+    Ok(vec![
+        RATE_FALLS.judge(falls(Quantity::OFFICIAL_RATE)?),
+        CAPTION_RATE_FALLS.judge(falls(Quantity::SUBSPACE_RATE_AFTER_MSSA.at(epsilon))?),
         SPARSITY_GROWS.judge(sparsity),
         UNTRAINED_CURVES.judge(control),
         SPLITS_AGREE.judge(gaps),
         EVERY_BLOCK_WORKS.judge(blocks),
-    ]
+    ])
 }
 
 /// Fraction of layers whose mean of `low` is below that of `high`.
-fn fraction_below(found: &Layerwise, low: Quantity, high: Quantity) -> f64 {
-    let (low, high) = (found.means(low), found.means(high));
+fn fraction_below(found: &Layerwise, low: Quantity, high: Quantity) -> Result<f64> {
+    let (low, high) = (found.means(low)?, found.means(high)?);
     let below = low.iter().zip(&high).filter(|(low, high)| low < high);
-    below.count() as f64 / low.len() as f64
+    Ok(below.count() as f64 / low.len() as f64)
 }

@@ -32,7 +32,7 @@ use whitebox::harness::layer_curves::{LayerCurves, Network};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
-use whitebox::measure::layerwise::{Layerwise, Quantity};
+use whitebox::measure::layerwise::Quantity;
 use whitebox::measure::trend::{fraction, last_over_first, spearman, Summary};
 use whitebox::model::Config;
 use whitebox::Result;
@@ -98,6 +98,15 @@ const FALL_IS_ROBUST: Claim = Claim {
 };
 // ANCHOR_END: claims
 
+/// The parts of the objective before and after a layer, for its own subspaces.
+const PARTS: [Quantity; 5] = [
+    Quantity::RATE,
+    Quantity::RATE_AFTER_ISTA,
+    Quantity::ORTHONORMAL_RATE_BEFORE_MSSA,
+    Quantity::ORTHONORMAL_RATE_AFTER_ISTA,
+    Quantity::NONZERO_AFTER_ISTA,
+];
+
 /// Precisions of the sweep; the official one's is 0.1.
 const PRECISIONS: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
 
@@ -157,10 +166,10 @@ struct Setting {
 
 /// The ways to treat the tokens of a head.
 const TOKENS: [(Quantity, &str); 3] = [
-    (Quantity::ProjectionRate, "length 1"),
-    (Quantity::ProjectionRateAsIs, "own length"),
+    (Quantity::PROJECTION_RATE, "length 1"),
+    (Quantity::PROJECTION_RATE_AS_IS, "own length"),
     (
-        Quantity::ProjectionRateWithoutClass,
+        Quantity::PROJECTION_RATE_WITHOUT_CLASS,
         "length 1, no class token",
     ),
 ];
@@ -187,30 +196,32 @@ fn run(arguments: &Arguments) -> Result<()> {
         data.data.word(),
     );
     let splits = [(Split::Test, &subject.held_out_images)];
-    let measure = |quantities: &[Quantity], epsilon: f64| {
-        let (seed, threads) = (run.seed, run.threads);
-        LayerCurves::measure(&subject, &splits, quantities, count, epsilon, seed, threads)
-    };
-    let curves = measure(&Quantity::OBJECTIVE, arguments.epsilon)?;
+    let parts = PARTS.map(|quantity| quantity.at(arguments.epsilon));
+    let sweep = PRECISIONS
+        .into_iter()
+        .flat_map(|epsilon| TOKENS.map(|(quantity, _)| quantity.at(epsilon)));
+    let mut quantities: Vec<Quantity> = parts.into_iter().chain(sweep).collect();
+    quantities.sort();
+    quantities.dedup();
+    let (seed, threads) = (run.seed, run.threads);
+    let curves = LayerCurves::measure(&subject, &splits, &quantities, count, seed, threads)?;
     let entries = (config.tokens() * config.d) as f64;
     let found = |network| Some((network, curves.find(network, Split::Test)?));
-    let rows: Vec<Row> = NETWORKS
-        .into_iter()
-        .filter_map(found)
-        .flat_map(|(network, values)| objective(network, values, entries))
-        .collect();
+    let mut rows = Vec::new();
+    for (network, values) in NETWORKS.into_iter().filter_map(found) {
+        rows.extend(objective(network, values.all(parts)?, entries));
+    }
     print(&rows);
 
     let mut settings = Vec::new();
     let mut lines = Vec::new();
     for (index, epsilon) in PRECISIONS.into_iter().enumerate() {
-        let curves = measure(&Quantity::PROJECTION, epsilon)?;
         for network in NETWORKS {
             let Some(values) = curves.find(network, Split::Test) else {
                 continue;
             };
             for (quantity, tokens) in TOKENS {
-                let means = values.means(quantity);
+                let means = values.means(quantity.at(epsilon))?;
                 settings.push(Setting {
                     network,
                     tokens,
@@ -220,7 +231,7 @@ fn run(arguments: &Arguments) -> Result<()> {
                 });
             }
             if network == Network::Trained {
-                let means = values.means(Quantity::ProjectionRate);
+                let means = values.means(Quantity::PROJECTION_RATE.at(epsilon))?;
                 let relative = means.iter().map(|rate| Summary::of(&[rate / means[0]]));
                 let name = format!("eps = {epsilon}");
                 lines.push(Series::by_layer(name, index, relative.collect()));
@@ -258,9 +269,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Tokens have `entries` numbers, d N.
-fn objective(network: Network, values: &Layerwise, entries: f64) -> Vec<Row> {
-    let [rate_before, rate, subspace_before, subspace, nonzero] =
-        Quantity::OBJECTIVE.map(|quantity| values.means(quantity));
+fn objective(network: Network, parts: [Vec<f64>; 5], entries: f64) -> Vec<Row> {
+    let [rate_before, rate, subspace_before, subspace, nonzero] = parts;
     let layers = 0..rate.len();
     layers
         .map(|l| {

@@ -11,13 +11,11 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use ndarray::{concatenate, s, Array1, Array2, ArrayView2, Axis as Dimension};
-use ndarray_linalg::{DeterminantH, SVD};
-use rand::Rng;
+use ndarray::{s, Axis as Dimension};
 use serde::Serialize;
+use whitebox::data::lines_and_plane::LinesAndPlane;
 use whitebox::data::subspaces::{gaussian, orthogonal_bases};
-use whitebox::exact::coding_rate_gradient;
-use whitebox::exact::mcr2::{label_rate_gradient, largest_lambda, regularised_singular_values};
+use whitebox::exact::mcr2::{largest_lambda, regularised_singular_values};
 use whitebox::exact::mixture::posterior_mean;
 use whitebox::harness::chart::{Axis, Chart, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
@@ -25,8 +23,11 @@ use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
+use whitebox::measure::clusters::{merge, purity};
+use whitebox::measure::entropy::neighbour_term;
+use whitebox::measure::maxima::{constrained_maximum, regularised_maximum, Groups, Maximum};
 use whitebox::measure::trend::{fraction, Summary};
-use whitebox::{parallel, seed, Error, Result};
+use whitebox::{parallel, Result};
 
 const BOOK: &str = "authors' book, chapter 3";
 
@@ -173,21 +174,6 @@ impl Settings {
     }
 }
 
-/// Where one ascent ended.
-#[derive(Debug, Clone, Serialize)]
-struct Maximum {
-    start_cosine: f64,
-    /// Largest |cosine| of tokens of different classes.
-    cosine: f64,
-    /// Of the leading singular values of a class (all but the last), largest over classes: (largest - smallest) / largest.
-    spread: f64,
-    ranks: Vec<usize>,
-    /// Largest distance of a nonzero singular value from the closed form; none without regulariser.
-    distance: Option<f64>,
-    /// Largest entry of `Z_k^T Z_l`, k != l.
-    cross_product: f64,
-}
-
 #[derive(Debug, Clone, Serialize)]
 struct ClusterRow {
     epsilon_over_noise: f64,
@@ -233,12 +219,12 @@ fn run(arguments: &Arguments) -> Result<()> {
             + ENTROPY_GRID.len(),
     );
     let maxima = parallel::map(settings.restarts, run.threads, |draw| {
-        let found = constrained_maximum(&settings, run.seed, draw);
+        let found = constrained(&settings, run.seed, draw);
         bar.inc(1);
         found
     })?;
     let regularised = parallel::map(settings.starts, run.threads, |draw| {
-        let found = regularised_maximum(&settings, run.seed, draw);
+        let found = regularised(&settings, run.seed, draw);
         bar.inc(1);
         found
     })?;
@@ -267,102 +253,26 @@ fn run(arguments: &Arguments) -> Result<()> {
     run.finish(settings, verdicts, results, &Sources::default(), artefacts)
 }
 
-/// Labels of `groups` classes of `each` tokens.
-fn labels(groups: usize, each: usize) -> Array2<f64> {
-    let mut labels = Array2::zeros((groups, groups * each));
-    for k in 0..groups {
-        labels.slice_mut(s![k, k * each..(k + 1) * each]).fill(1.0);
-    }
-    labels
-}
-
-/// `grad Delta R(Z | Pi) - lambda Z`.
-fn reduction_gradient(
-    z: &Array2<f64>,
-    labels: &Array2<f64>,
-    epsilon: f64,
-    lambda: f64,
-) -> Result<Array2<f64>> {
-    let expansion = coding_rate_gradient(z.view(), epsilon)?;
-    let compression = label_rate_gradient(z.view(), labels.view(), epsilon)?;
-    Ok(expansion - compression - z * lambda)
-}
-
-/// Gradient ascent with Barzilai and Borwein's step lengths, projected after every step; stops when
-/// a step no longer moves the tokens.
-fn ascend(
-    mut z: Array2<f64>,
-    iterations: usize,
-    first_step: f64,
-    gradient: impl Fn(&Array2<f64>) -> Result<Array2<f64>>,
-    project: impl Fn(Array2<f64>) -> Result<Array2<f64>>,
-) -> Result<Array2<f64>> {
-    let mut slope = gradient(&z)?;
-    let mut step = first_step;
-    for _ in 0..iterations {
-        let next = project(&z + &(&slope * step))?;
-        let new_slope = gradient(&next)?;
-        let moved = &next - &z;
-        let length = (&moved * &moved).sum();
-        if length <= 1e-26 * (&next * &next).sum() {
-            return Ok(next);
+impl Settings {
+    fn groups(&self, each: usize) -> Groups {
+        Groups {
+            count: self.groups,
+            each,
         }
-        let curvature = -(&moved * &(&new_slope - &slope)).sum();
-        // Along a convex direction the step length says nothing: keep the first one.
-        step = if curvature > 0.0 {
-            (length / curvature).min(100.0 * first_step)
-        } else {
-            first_step
-        };
-        (z, slope) = (next, new_slope);
     }
-    Ok(z)
 }
 
 /// The maximum with `||Z_k||_F^2 = N_k` and `rank Z_k <= rank`.
-fn constrained_maximum(settings: &Settings, seed: u64, draw: usize) -> Result<Maximum> {
-    let (groups, each, d) = (settings.groups, settings.group_tokens, settings.d);
-    let pi = labels(groups, each);
-    let project = |z: Array2<f64>| -> Result<Array2<f64>> {
-        let blocks = (0..groups)
-            .map(|k| {
-                let block = z.slice(s![.., k * each..(k + 1) * each]).to_owned();
-                let low = truncated(&block, settings.rank)?;
-                let length = (&low * &low).sum().sqrt();
-                Ok(low * ((each as f64).sqrt() / length))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let views: Vec<ArrayView2<'_, f64>> = blocks.iter().map(|b| b.view()).collect();
-        concatenate(Dimension(1), &views)
-            .map_err(|e| Error::misfit("groups side by side", views.len(), &e))
-    };
-    let start = project(gaussian(seed, &format!("start {draw}"), d, groups * each))?;
-    // 1 / a is the inverse of the gradient's Lipschitz constant.
-    let step = (groups * each) as f64 * settings.epsilon.powi(2) / d as f64;
-    let gradient = |z: &Array2<f64>| reduction_gradient(z, &pi, settings.epsilon, 0.0);
-    let z = ascend(start.clone(), settings.iterations, step, gradient, project)?;
-    describe(&start, &z, groups, each, None)
-}
-
-/// The best approximation of that rank.
-fn truncated(block: &Array2<f64>, rank: usize) -> Result<Array2<f64>> {
-    let (left, values, right) = svd(block)?;
-    let rank = rank.min(values.len());
-    let left = left.slice(s![.., ..rank]).to_owned() * values.slice(s![..rank]);
-    Ok(left.dot(&right.slice(s![..rank, ..])))
-}
-
-fn svd(block: &Array2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>)> {
-    let failed = |message: String| Error::Lapack {
-        operation: "singular values",
-        shape: format!("{} x {}", block.nrows(), block.ncols()),
-        message,
-    };
-    let (left, values, right) = block.svd(true, true).map_err(|e| failed(e.to_string()))?;
-    match (left, right) {
-        (Some(left), Some(right)) => Ok((left, values, right)),
-        _ => Err(failed("no singular vectors".into())),
-    }
+fn constrained(settings: &Settings, seed: u64, draw: usize) -> Result<Maximum> {
+    let groups = settings.groups(settings.group_tokens);
+    let start = gaussian(seed, &format!("start {draw}"), settings.d, groups.tokens());
+    constrained_maximum(
+        &start,
+        groups,
+        settings.rank,
+        settings.epsilon,
+        settings.iterations,
+    )
 }
 
 fn regularised_lambda(settings: &Settings) -> f64 {
@@ -388,211 +298,36 @@ fn closed_form(settings: &Settings) -> Option<f64> {
     roots.map(|(larger, _)| larger)
 }
 
-fn regularised_maximum(settings: &Settings, seed: u64, draw: usize) -> Result<Maximum> {
-    let (groups, each, d) = (
-        settings.groups,
-        settings.regularised_tokens,
+fn regularised(settings: &Settings, seed: u64, draw: usize) -> Result<Maximum> {
+    let groups = settings.groups(settings.regularised_tokens);
+    let start = gaussian(
+        seed,
+        &format!("free start {draw}"),
         settings.regularised_d,
+        groups.tokens(),
     );
-    let pi = labels(groups, each);
-    let lambda = regularised_lambda(settings);
-    let start = gaussian(seed, &format!("free start {draw}"), d, groups * each);
-    let step = (groups * each) as f64 * settings.epsilon.powi(2) / d as f64;
-    let gradient = |z: &Array2<f64>| reduction_gradient(z, &pi, settings.epsilon, lambda);
-    let z = ascend(start.clone(), settings.iterations, step, gradient, Ok)?;
-    describe(&start, &z, groups, each, closed_form(settings))
-}
-
-/// A singular value counts as zero below this share of the largest.
-const NOTHING: f64 = 1e-3;
-
-fn describe(
-    start: &Array2<f64>,
-    z: &Array2<f64>,
-    groups: usize,
-    each: usize,
-    closed_form: Option<f64>,
-) -> Result<Maximum> {
-    let (mut spread, mut distance) = (0.0f64, 0.0f64);
-    let mut ranks = Vec::new();
-    for k in 0..groups {
-        let block = z.slice(s![.., k * each..(k + 1) * each]).to_owned();
-        let (_, values, _) = svd(&block)?;
-        let rank = values.iter().filter(|&&v| v > NOTHING * values[0]).count();
-        if rank > 1 {
-            spread = spread.max((values[0] - values[rank - 2]) / values[0]);
-        }
-        if let Some(exact) = closed_form {
-            let off = values.iter().take(rank).map(|v| (v - exact).abs());
-            distance = distance.max(off.fold(0.0, f64::max));
-        }
-        ranks.push(rank);
-    }
-    let across = |z: &Array2<f64>, unit: bool| {
-        let z = if unit {
-            whitebox::data::subspaces::unit_columns(z)
-        } else {
-            z.clone()
-        };
-        let gram = z.t().dot(&z);
-        let pairs = gram
-            .indexed_iter()
-            .filter(|((i, j), _)| i / each != j / each);
-        pairs.map(|(_, v)| v.abs()).fold(0.0, f64::max)
-    };
-    Ok(Maximum {
-        start_cosine: across(start, true),
-        cosine: across(z, true),
-        spread,
-        ranks,
-        distance: closed_form.map(|_| distance),
-        cross_product: across(z, false),
-    })
-}
-
-/// Points near two lines and a plane through the origin of space, with their true group.
-fn lines_and_plane(
-    settings: &Settings,
-    seed: u64,
-    draw: usize,
-) -> Result<(Array2<f64>, Vec<usize>)> {
-    let frame = orthogonal_bases(seed, &format!("frame {draw}"), 3, 1)?;
-    let axis = |k: usize| frame.slice(s![k, .., 0]).to_owned();
-    // The lines leave the plane spanned by the first two axes, and are not orthogonal to it.
-    let lines = [&axis(2) + &(axis(0) * 0.5), &axis(2) - &(axis(1) * 0.5)];
-    let total = 2 * settings.line_points + settings.plane_points;
-    let mut rng = seed::stream(seed, &format!("points {draw}"));
-    let mut points = gaussian(seed, &format!("jitter {draw}"), 3, total) * settings.noise;
-    let mut group = Vec::with_capacity(total);
-    for (j, mut point) in points.axis_iter_mut(Dimension(1)).enumerate() {
-        let k = (j / settings.line_points).min(2);
-        group.push(k);
-        let mut uniform = || rng.gen_range(-1.0..1.0f64);
-        if k < 2 {
-            point.scaled_add(uniform(), &lines[k]);
-        } else {
-            point.scaled_add(uniform(), &axis(0));
-            point.scaled_add(uniform(), &axis(1));
-        }
-    }
-    Ok((points, group))
-}
-
-/// A cluster: its points' second moment sum, and who they are.
-#[derive(Clone)]
-struct Cluster {
-    moment: Array2<f64>,
-    members: Vec<usize>,
-}
-
-/// Coding length in nats of a cluster of `total` points: the points to within eps, their frame, and
-/// whose they are (Ma, Derksen, Hong, Wright 2007).
-fn length(moment: &Array2<f64>, count: usize, total: usize, epsilon: f64) -> Result<f64> {
-    let (d, n) = (moment.nrows() as f64, count as f64);
-    // Three by three, and only compared: the Gram matrix's own accuracy is enough.
-    let matrix = Array2::<f64>::eye(moment.nrows()) + moment * (d / (n * epsilon * epsilon));
-    let (_, log_determinant) = matrix.sln_deth().map_err(|e| Error::Lapack {
-        operation: "determinant",
-        shape: "3 x 3".into(),
-        message: e.to_string(),
-    })?;
-    Ok((n + d) * 0.5 * log_determinant + n * (total as f64 / n).ln())
-}
-
-/// Merges the pair whose union shortens the code most, until none does.
-fn merge(points: &Array2<f64>, epsilon: f64) -> Result<Vec<Vec<usize>>> {
-    let total = points.ncols();
-    let mut clusters: Vec<Option<Cluster>> = points
-        .axis_iter(Dimension(1))
-        .enumerate()
-        .map(|(j, point)| {
-            let column = point.to_owned().insert_axis(Dimension(1));
-            Some(Cluster {
-                moment: column.dot(&column.t()),
-                members: vec![j],
-            })
-        })
-        .collect();
-    let mut lengths = clusters
-        .iter()
-        .flatten()
-        .map(|c| length(&c.moment, 1, total, epsilon))
-        .collect::<Result<Vec<f64>>>()?;
-    let gain = |a: &Cluster, b: &Cluster, before: f64| -> Result<f64> {
-        let moment = &a.moment + &b.moment;
-        Ok(before - length(&moment, a.members.len() + b.members.len(), total, epsilon)?)
-    };
-    // Best partner with a larger number, by cluster.
-    let mut best: Vec<Option<(f64, usize)>> = vec![None; total];
-    let search =
-        |i: usize, clusters: &[Option<Cluster>], lengths: &[f64]| -> Result<Option<(f64, usize)>> {
-            let Some(own) = &clusters[i] else {
-                return Ok(None);
-            };
-            let mut found: Option<(f64, usize)> = None;
-            for (j, other) in clusters.iter().enumerate().skip(i + 1) {
-                let Some(other) = other else { continue };
-                let gain = gain(own, other, lengths[i] + lengths[j])?;
-                if found.is_none_or(|(best, _)| gain > best) {
-                    found = Some((gain, j));
-                }
-            }
-            Ok(found)
-        };
-    for (i, slot) in best.iter_mut().enumerate() {
-        *slot = search(i, &clusters, &lengths)?;
-    }
-    loop {
-        let top = best
-            .iter()
-            .enumerate()
-            .filter_map(|(i, b)| b.map(|(gain, j)| (gain, i, j)))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let Some((_, i, j)) = top.filter(|t| t.0 > 0.0) else {
-            break;
-        };
-        let (Some(mut first), Some(second)) = (clusters[i].take(), clusters[j].take()) else {
-            break;
-        };
-        first.moment += &second.moment;
-        first.members.extend(second.members);
-        lengths[i] = length(&first.moment, first.members.len(), total, epsilon)?;
-        clusters[i] = Some(first);
-        best[j] = None;
-        for a in 0..total {
-            if clusters[a].is_none() {
-                continue;
-            }
-            let stale = a == i || best[a].is_some_and(|(_, partner)| partner == i || partner == j);
-            if stale {
-                best[a] = search(a, &clusters, &lengths)?;
-            } else if a < i {
-                if let (Some(own), Some(new)) = (&clusters[a], &clusters[i]) {
-                    let gain = gain(own, new, lengths[a] + lengths[i])?;
-                    if best[a].is_none_or(|(best, _)| gain > best) {
-                        best[a] = Some((gain, i));
-                    }
-                }
-            }
-        }
-    }
-    Ok(clusters.into_iter().flatten().map(|c| c.members).collect())
+    regularised_maximum(
+        &start,
+        groups,
+        settings.epsilon,
+        regularised_lambda(settings),
+        settings.iterations,
+        closed_form(settings),
+    )
 }
 
 fn cluster_row(settings: &Settings, run: &Run, ratio: f64) -> Result<ClusterRow> {
     // The noise's length: its deviation in each of three coordinates.
     let epsilon = ratio * settings.noise * 3f64.sqrt();
+    let model = LinesAndPlane {
+        line_points: settings.line_points,
+        plane_points: settings.plane_points,
+        noise: settings.noise,
+    };
     let draws = parallel::map(settings.cluster_draws, run.threads, |draw| {
-        let (points, truth) = lines_and_plane(settings, run.seed, draw)?;
+        let (points, truth) = model.draw(run.seed, draw)?;
         let groups = merge(&points, epsilon)?;
-        let right: usize = groups
-            .iter()
-            .map(|members| {
-                let count = |k: usize| members.iter().filter(|&&j| truth[j] == k).count();
-                (0..3).map(count).max().unwrap_or(0)
-            })
-            .sum();
-        Ok((groups.len() as f64, right as f64 / truth.len() as f64))
+        Ok((groups.len() as f64, purity(&groups, &truth)))
     })?;
     let counts = Summary::of(&draws.iter().map(|d| d.0).collect::<Vec<_>>());
     Ok(ClusterRow {
@@ -642,7 +377,7 @@ fn entropy_row(settings: &Settings, run: &Run, t: f64, s_over_t: f64) -> Result<
             point.assign(&denoised);
         }
         let neighbours = settings.neighbours;
-        Ok(entropy(&before, neighbours) - entropy(&after, neighbours))
+        Ok(neighbour_term(&before, neighbours) - neighbour_term(&after, neighbours))
     })?;
     let found = Summary::of(&falls);
     Ok(EntropyRow {
@@ -651,29 +386,6 @@ fn entropy_row(settings: &Settings, run: &Run, t: f64, s_over_t: f64) -> Result<
         fall: found.mean,
         standard_error: found.deviation / (found.count as f64).sqrt(),
     })
-}
-
-/// Kozachenko and Leonenko's estimate of the entropy of points in the plane from the distance to the
-/// k-th neighbour, up to a constant of `n` and `k`: `2 mean ln r_k`.
-fn entropy(points: &Array2<f64>, neighbours: usize) -> f64 {
-    let n = points.ncols();
-    let total: f64 = (0..n)
-        .map(|i| {
-            let mut squares: Vec<f64> = (0..n)
-                .filter(|&j| j != i)
-                .map(|j| {
-                    let (x, y) = (
-                        points[(0, i)] - points[(0, j)],
-                        points[(1, i)] - points[(1, j)],
-                    );
-                    x * x + y * y
-                })
-                .collect();
-            let (_, square, _) = squares.select_nth_unstable_by(neighbours - 1, f64::total_cmp);
-            square.ln()
-        })
-        .sum();
-    total / n as f64
 }
 
 impl Results {

@@ -398,9 +398,9 @@ fn row(
     let theirs = train::evaluate(network, held_out, run.threads, || {})?;
     let indices = training.sample(MEASURED.min(training.len()), run.seed);
     let quantities = [
-        Quantity::SubspaceRateBeforeMssa,
-        Quantity::Rate,
-        Quantity::NonzeroAfterIsta,
+        Quantity::SUBSPACE_RATE_BEFORE_MSSA.at(EPSILON),
+        Quantity::RATE.at(EPSILON),
+        Quantity::NONZERO_AFTER_ISTA,
     ];
     let threads = run.threads;
     let found = measure(
@@ -408,20 +408,17 @@ fn row(
         training,
         &indices,
         &quantities,
-        EPSILON,
+        run.seed,
         threads,
         |_| {},
     )?;
     let config = network.config();
     // The input of layer l is the output of layer l - 1.
     let depth = config.depth;
-    let later = |quantity| Summary::of(&found.means(quantity)[1..]).mean;
-    let fractions = &found.means(Quantity::NonzeroAfterIsta)[..depth - 1];
-    let nonzeros = Summary::of(fractions).mean * (config.d * config.tokens()) as f64;
-    let (subspace_rate, rate) = (
-        later(Quantity::SubspaceRateBeforeMssa),
-        later(Quantity::Rate),
-    );
+    let later = |means: &[f64]| Summary::of(&means[1..]).mean;
+    let [subspace_rates, rates, fractions] = found.all(quantities)?;
+    let nonzeros = Summary::of(&fractions[..depth - 1]).mean * (config.d * config.tokens()) as f64;
+    let (subspace_rate, rate) = (later(&subspace_rates), later(&rates));
     let margins: Vec<f64> = found
         .logits
         .chunks_exact(config.classes)

@@ -29,9 +29,9 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
 use whitebox::measure::coherence::{alignment, coherence, cosines, overlap, Coherence};
-use whitebox::measure::layerwise::LayerOperators;
 use whitebox::measure::trend::{fraction, Summary};
 use whitebox::model::layers::Attention;
+use whitebox::model::operators::LayerOperators;
 use whitebox::model::Config;
 use whitebox::Result;
 

@@ -68,13 +68,10 @@ const STAGES: [&str; 4] = ["before training", "first epoch", "half way", "end"];
 
 /// What is measured: official rate, nonzeros, the caption's rate.
 const QUANTITIES: [Quantity; 3] = [
-    Quantity::OfficialRate,
-    Quantity::NonzeroAfterIsta,
-    Quantity::SubspaceRateAfterMssa,
+    Quantity::OFFICIAL_RATE,
+    Quantity::NONZERO_AFTER_ISTA,
+    Quantity::SUBSPACE_RATE_AFTER_MSSA,
 ];
-
-/// The official measurement's precision.
-const EPSILON: f64 = 0.1;
 
 /// The labels that a network is trained on.
 const TRUE: &str = "true";
@@ -194,12 +191,12 @@ fn run(arguments: &Arguments) -> Result<()> {
                     &held_out,
                     &indices,
                     &QUANTITIES,
-                    EPSILON,
+                    run.seed,
                     run.threads,
                     |_| {},
                 )?;
                 let accuracy = train::evaluate(&network, &held_out, run.threads, || {})?.accuracy;
-                let [rate, nonzero, subspace] = QUANTITIES.map(|quantity| found.means(quantity));
+                let [rate, nonzero, subspace] = found.all(QUANTITIES)?;
                 rows.extend((0..config.depth).map(|layer| Row {
                     labels,
                     seed,

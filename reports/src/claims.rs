@@ -250,31 +250,39 @@ fn counted(standing: Standing, number: usize) -> String {
     format!("<span class=\"chip {class}\">{sign} {number} {word}</span>")
 }
 
-/// Above the board: how much of the catalogue has a verdict, whose claims came out how, and which records were
-/// left out.
-pub fn tally(store: &Store) -> String {
+/// How much of the catalogue has a verdict, in a sentence.
+pub fn catalogue(store: &Store) -> String {
     let entries = all(store);
-    let catalogue = |wanted: &dyn Fn(&Entry<'_>) -> bool| {
+    let count = |wanted: &dyn Fn(&Entry<'_>) -> bool| {
         let ids = entries
             .iter()
             .filter(|e| is_catalogued(e.id()) && wanted(e));
         ids.map(Entry::id).collect::<BTreeSet<_>>().len()
     };
-    let own = catalogue(&|e| !matches!(e, Entry::Untested(_)));
-    let elsewhere = catalogue(&|e| e.standing() == Standing::Elsewhere);
+    let own = count(&|e| !matches!(e, Entry::Untested(_)));
+    let elsewhere = count(&|e| e.standing() == Standing::Elsewhere);
     let further: BTreeSet<&str> = entries
         .iter()
+        .filter(|e| !is_catalogued(e.id()) && !matches!(e, Entry::Untested(_)))
         .map(Entry::id)
-        .filter(|id| !is_catalogued(id))
         .collect();
-    let mut text = format!(
-        "<p class=\"tally\">Of the <strong>{}</strong> claims of the catalogue <strong>{own}</strong> have a verdict \
-         of their own, {elsewhere} are settled by others of them, {} are open. {} further questions \
-         came up on the way. What tests and experiments ask differently under one number is shown \
-         twice: {} entries.</p>\n",
+    format!(
+        "Of the {} claims of the catalogue {own} have a verdict of their own, {elsewhere} are settled by others \
+         of them, {} are open; {} further questions came up on the way.",
         catalogued(),
         catalogued() - own - elsewhere,
         further.len(),
+    )
+}
+
+/// Above the board: how much of the catalogue has a verdict, whose claims came out how, and which records were
+/// left out.
+pub fn tally(store: &Store) -> String {
+    let entries = all(store);
+    let mut text = format!(
+        "<p class=\"tally\">{} What tests and experiments ask differently under one number is shown twice: \
+         {} entries.</p>\n",
+        catalogue(store),
         entries.len(),
     );
     for whose in Whose::ALL {
@@ -549,6 +557,17 @@ pub fn claims(record: &Record) -> String {
         );
     }
     text.push('\n');
+    text
+}
+
+/// The claims of a record with their outcomes.
+pub fn outcomes(record: &Record) -> String {
+    let mut text = String::from("| claim | statement | verdict |\n|---|---|---|\n");
+    for verdict in &record.verdicts {
+        let (id, words) = (&verdict.claim.id, verdict.words());
+        let statement = verdict.claim.statement.replace('|', "\\|");
+        let _ = writeln!(text, "| {id} | {statement} | {words} |");
+    }
     text
 }
 

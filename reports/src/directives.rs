@@ -6,6 +6,8 @@
 //! | `{{measured RECORD CLAIM: QUANTITY as FORMAT}}` | a number that a criterion is about |
 //! | `{{verdicts RECORD}}` | its claims with criteria, numbers, outcomes and provenance |
 //! | `{{claims RECORD}}` | the same without the numbers: what has to hold |
+//! | `{{outcomes RECORD}}` | its claims with their outcomes, and nothing else |
+//! | `{{catalogue}}`, `{{settled}}` | how many claims have a verdict, and how many of them by tests |
 //! | `{{board}}`, `{{tally}}`, `{{register}}` | all claims: as chips, counted, as a table |
 //! | `{{family LETTERS}}` | the page of a family |
 //! | `{{theorems}}` | what tests settle |
@@ -16,6 +18,7 @@
 
 use std::path::Path;
 
+use whitebox::claim::theorem::THEOREMS;
 use whitebox::{Error, Result};
 
 use crate::store::Store;
@@ -54,7 +57,11 @@ pub fn expand(page: &str, path: &Path, store: &Store, reports: &Path) -> Result<
     formulas::render(&text)
 }
 
-fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<String> {
+/// What stands for `words`; `to_root` leads from the page to the front page.
+///
+/// # Errors
+/// As [`expand`].
+pub fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<String> {
     let refused = |wanted: String| Error::argument(words, wanted, "none", "correct the page");
     let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
     let rest = rest.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -78,6 +85,12 @@ fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Result<S
             let record = store.get(&rest);
             claims::claims(record.ok_or_else(|| refused("a record below reports".into()))?)
         }
+        "outcomes" => {
+            let record = store.get(&rest);
+            claims::outcomes(record.ok_or_else(|| refused("a record below reports".into()))?)
+        }
+        "catalogue" => claims::catalogue(store),
+        "settled" => THEOREMS.len().to_string(),
         "tally" => claims::tally(store),
         "register" => claims::register(store),
         "family" => claims::family_page(store, &rest, to_root),

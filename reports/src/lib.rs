@@ -8,6 +8,7 @@
 //! | [`claims`] | every claim with what became of it; the board and the pages of the families |
 //! | [`formulas`] | LaTeX to MathML |
 //! | [`directives`] | what a page may ask for between double braces |
+//! | [`readme`] | the same in README.md |
 //! | [`site`] | the book as HTML |
 //! | [`links`] | whether every link of the site leads somewhere on it |
 //! | [`reproduce`] | runs the experiments again and compares |
@@ -16,6 +17,7 @@ pub mod claims;
 pub mod directives;
 pub mod formulas;
 pub mod links;
+pub mod readme;
 pub mod reproduce;
 pub mod site;
 pub mod store;

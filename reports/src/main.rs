@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use whitebox::harness::console;
 use whitebox::{Error, Result};
+use whitebox_reports::readme;
 use whitebox_reports::reproduce::{self, Plan};
 use whitebox_reports::site;
 use whitebox_reports::store::Store;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Fill the tables and numbers of README.md in from the records.
+    Readme,
     /// Run the experiments that fit a time, quickest first, into reports, and rebuild the book. Started
     /// again after an interruption it goes on where it was.
     Reproduce {
@@ -48,6 +51,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let root = whitebox::harness::record::root(arguments.root.as_deref());
     let reports = root.join("reports");
+    if let Some(Command::Readme) = &arguments.command {
+        let changed = readme::fill(&root.join("README.md"), &Store::read(&reports)?, &reports)?;
+        let what = if changed { "now is" } else { "already was" };
+        println!("README.md {what} as the records have it.");
+        return Ok(());
+    }
     if let Some(Command::Reproduce { budget, check }) = &arguments.command {
         let plan = Plan::within(&Store::read(&reports)?, *budget);
         for left in &plan.left_out {

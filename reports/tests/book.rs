@@ -210,3 +210,13 @@ fn every_experiment_on_record_has_its_page() {
         }
     }
 }
+
+#[test]
+fn the_readme_says_what_the_records_say() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let filled = whitebox_reports::readme::filled(&text, &store(), &reports()).unwrap();
+    assert!(
+        text == filled,
+        "run: cargo run --release -p whitebox-reports -- readme"
+    );
+}

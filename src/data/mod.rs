@@ -6,6 +6,7 @@
 //! | [`cifar`] | CIFAR-10 and CIFAR-100 in their binary layout |
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
 //! | `jpeg` | whether a JPEG file is whole |
+//! | [`lines_and_plane`] | points near two lines and a plane |
 //! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
@@ -16,6 +17,7 @@ pub mod cifar;
 pub mod idx;
 pub mod image_folder;
 mod jpeg;
+pub mod lines_and_plane;
 pub mod npy;
 pub mod picture;
 pub mod procedural;

@@ -5,7 +5,7 @@
 //! with diagonal, non-negative `Pi_k` that sum to the identity. A different object from
 //! [`super::subspace_rate`]: it sees which token belongs where.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{s, Array2, ArrayView2};
 
 use super::coding_rate::{coding_rate, coding_rate_gradient};
 use crate::error::{Error, Result};
@@ -66,6 +66,31 @@ pub fn label_rate_gradient(
     Ok(gradient)
 }
 
+/// `grad (R(Z) - R^c(Z | Pi) - lambda / 2 ||Z||_F^2)`, (d, N): zero at the maxima of the rate reduction with
+/// labels and a regulariser.
+///
+/// # Errors
+/// As [`label_rate`].
+pub fn regularised_gradient(
+    z: ArrayView2<'_, f64>,
+    membership: ArrayView2<'_, f64>,
+    epsilon: f64,
+    lambda: f64,
+) -> Result<Array2<f64>> {
+    let expansion = coding_rate_gradient(z, epsilon)?;
+    let compression = label_rate_gradient(z, membership, epsilon)?;
+    Ok(expansion - compression - &z * lambda)
+}
+
+/// Memberships (K, N) of `groups` classes of `each` tokens, side by side: 1 for a token's own class.
+pub fn equal_labels(groups: usize, each: usize) -> Array2<f64> {
+    let mut labels = Array2::zeros((groups, groups * each));
+    for k in 0..groups {
+        labels.slice_mut(s![k, k * each..(k + 1) * each]).fill(1.0);
+    }
+    labels
+}
+
 /// The singular value that all directions of group `k` share at a local maximum of
 /// `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` (book, chapter 3, theorem mcr-global-opt):
 /// `s_k^2 = (eta_k + sqrt(eta_k^2 - 4 lambda^2 N / N_k)) / (2 lambda alpha_k)`,
@@ -122,4 +147,38 @@ fn check(z: ArrayView2<'_, f64>, membership: ArrayView2<'_, f64>) -> Result<()> 
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn labels_stand_side_by_side() {
+        let exact = array![[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]];
+        assert_eq!(equal_labels(2, 2), exact);
+    }
+
+    /// One direction a class, one token each: by hand, `R` has `alpha = 1 / eps^2` and `R^c` twice that.
+    #[test]
+    fn the_gradient_vanishes_at_the_closed_form_and_nowhere_beside_it() {
+        let (epsilon, lambda) = (0.5, 0.3);
+        let (alpha, alpha_k) = (4.0, 8.0);
+        let (large, small) = regularised_singular_values(2, 2, 1, epsilon, lambda).unwrap();
+        let labels = equal_labels(2, 1);
+        for s in [large, small, 1.1 * large] {
+            let z = Array2::eye(2) * s;
+            let found = regularised_gradient(z.view(), labels.view(), epsilon, lambda).unwrap();
+            let exact = s
+                * (alpha / (1.0 + alpha * s * s)
+                    - 0.5 * alpha_k / (1.0 + alpha_k * s * s)
+                    - lambda);
+            for ((i, j), v) in found.indexed_iter() {
+                let exact = if i == j { exact } else { 0.0 };
+                assert!((v - exact).abs() < 1e-13, "{v} {exact} at ({i}, {j})");
+            }
+            assert_eq!(exact.abs() < 1e-13, s != 1.1 * large, "{exact}");
+        }
+    }
 }

@@ -9,29 +9,39 @@
 //! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
 //! | [`householder`] | the QR factorisation that this needs in the hard cases |
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
+//! | [`mod@frame`] | orthonormal bases of the subspaces that bases span |
+//! | [`linear`] | inner product, length and angle of matrices |
+//! | [`spectrum`] | how many directions a matrix fills |
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
 //! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
+//! | [`ascent`] | projected gradient ascent, for the searches of its maxima |
+//! | [`low_rank`] | singular values and the nearest matrix of a lower rank |
 //! | [`tssa`] | token statistics attention and its variational rate |
 //! | [`attention_only`] | the attention-only layer with a thresholded softmax |
 //! | [`layer`] | one CRATE layer with the parameters of the official code |
 
+pub mod ascent;
 pub mod attention_only;
 pub mod coding_rate;
 pub mod double_double;
+pub mod frame;
 pub mod gram;
 pub mod householder;
 pub mod ista;
 pub mod layer;
+pub mod linear;
 pub mod log_determinant;
+pub mod low_rank;
 pub mod mcr2;
 pub mod mixture;
 pub mod mssa;
 pub mod neumann;
 pub mod official_rate;
 pub mod scale_free;
+pub mod spectrum;
 pub mod tssa;
 
 pub use coding_rate::{

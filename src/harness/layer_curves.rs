@@ -62,7 +62,7 @@ struct Measuring<'a, F> {
     images: &'a Images,
     indices: &'a [usize],
     quantities: &'a [Quantity],
-    epsilon: f64,
+    seed: u64,
     threads: usize,
     done: F,
 }
@@ -76,7 +76,7 @@ impl<F: Fn(usize) + Sync> OnDevice for Measuring<'_, F> {
             self.images,
             self.indices,
             self.quantities,
-            self.epsilon,
+            self.seed,
             self.threads,
             self.done,
         )
@@ -93,7 +93,6 @@ impl LayerCurves {
         splits: &[(Split, &Images)],
         quantities: &[Quantity],
         count: usize,
-        epsilon: f64,
         seed: u64,
         threads: usize,
     ) -> Result<Self> {
@@ -114,7 +113,7 @@ impl LayerCurves {
                     images,
                     indices: &indices,
                     quantities,
-                    epsilon,
+                    seed,
                     threads,
                     done,
                 })?;
@@ -164,7 +163,10 @@ impl LayerCurves {
     }
 
     /// Prints the official quantities and the change across MSSA, layer by layer.
-    pub fn print(&self) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Unmeasured`] if they were not measured at this precision.
+    pub fn print(&self, epsilon: f64) -> Result<()> {
         println!(
             "\nMeans over images. R^c and its change in nats (official measurement; change across \
              MSSA for tokens of length 1).\n"
@@ -190,21 +192,29 @@ impl LayerCurves {
             self.find(Network::Trained, Split::Test),
             self.find(Network::Untrained, Split::Test),
         ];
-        let cell = |source: Option<&Layerwise>, quantity: Quantity, layer: usize| {
-            source.and_then(|found| found.means(quantity).get(layer).copied())
+        let [rates, nonzeros, after, before] = [
+            Quantity::OFFICIAL_RATE,
+            Quantity::NONZERO_AFTER_ISTA,
+            Quantity::UNIT_SUBSPACE_RATE_AFTER_MSSA.at(epsilon),
+            Quantity::UNIT_SUBSPACE_RATE_BEFORE_MSSA.at(epsilon),
+        ];
+        let means = |source: Option<&Layerwise>| -> Result<_> {
+            let found = source.map(|found| found.all([rates, nonzeros, after, before]));
+            found.transpose()
         };
-        let change = |source: Option<&Layerwise>, layer: usize| {
-            let after = cell(source, Quantity::UnitSubspaceRateAfterMssa, layer)?;
-            Some(after - cell(source, Quantity::UnitSubspaceRateBeforeMssa, layer)?)
+        let sources = [means(sources[0])?, means(sources[1])?, means(sources[2])?];
+        let cell = |source: &Option<[Vec<f64>; 4]>, quantity: usize, layer: usize| {
+            source.as_ref().map(|found| found[quantity][layer])
         };
+        let change = |source, layer| Some(cell(source, 2, layer)? - cell(source, 3, layer)?);
         let one = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
         let three = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
         let signed = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:+.2}"));
         let layers = self.0.first();
-        let layers = layers.map_or(0, |m| m.values.means(Quantity::OfficialRate).len());
+        let layers = layers.map_or(0, |m| m.values.curves[0].values.len());
         for layer in 0..layers {
-            let rate = sources.map(|s| one(cell(s, Quantity::OfficialRate, layer)));
-            let sparsity = sources.map(|s| three(cell(s, Quantity::NonzeroAfterIsta, layer)));
+            let rate = sources.each_ref().map(|s| one(cell(s, 0, layer)));
+            let sparsity = sources.each_ref().map(|s| three(cell(s, 1, layer)));
             println!(
                 "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
                 layer + 1,
@@ -214,10 +224,11 @@ impl LayerCurves {
                 sparsity[0],
                 sparsity[1],
                 sparsity[2],
-                signed(change(sources[1], layer)),
-                signed(change(sources[2], layer)),
+                signed(change(&sources[1], layer)),
+                signed(change(&sources[2], layer)),
             );
         }
+        Ok(())
     }
 
     /// Writes one row per network, split, layer and quantity.
@@ -274,14 +285,13 @@ impl LayerCurves {
                 Split::Test,
             ),
         ];
-        let series = lines
-            .into_iter()
-            .enumerate()
-            .filter_map(|(colour, (name, network, split))| {
-                let curve = self.find(network, split)?.curve(quantity)?;
-                Some(Series::by_layer(name, colour, curve.summaries()))
-            })
-            .collect();
+        let mut series = Vec::new();
+        for (colour, (name, network, split)) in lines.into_iter().enumerate() {
+            if let Some(found) = self.find(network, split) {
+                let values = found.curve(quantity)?.summaries();
+                series.push(Series::by_layer(name, colour, values));
+            }
+        }
         Chart::by_layer(title, vertical, series).write(path)
     }
 }

@@ -5,6 +5,7 @@ use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::exact::linear::{cosine, inner};
 use crate::exact::mssa::{attention_update, compression_coefficient};
 use crate::exact::neumann::truncated_gradient;
 use crate::exact::{subspace_rate, subspace_rate_gradient};
@@ -105,11 +106,11 @@ impl<'a> Descent<'a> {
     /// The same after the component along `Z` is taken out of both: what is left of the agreement
     /// when growing and shrinking do not count.
     pub fn cosine_beyond_shrinkage(&self, direction: ArrayView2<'_, f64>) -> f64 {
-        let without = |v: ArrayView2<'_, f64>| {
-            let along = inner(v, self.z) / inner(self.z, self.z);
-            &v - &(&self.z * along)
-        };
-        cosine(without(direction).view(), without(self.exact.view()).view())
+        let (step, exact) = (
+            without(direction, self.z),
+            without(self.exact.view(), self.z),
+        );
+        cosine(step.view(), exact.view())
     }
 
     /// `R^c` at the tokens.
@@ -137,16 +138,11 @@ impl<'a> Descent<'a> {
     }
 }
 
-fn inner(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
-    a.iter().zip(b.iter()).map(|(a, b)| a * b).sum()
-}
-
-fn cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
-    let lengths = inner(a, a).sqrt() * inner(b, b).sqrt();
-    if lengths == 0.0 {
-        return 0.0;
-    }
-    inner(a, b) / lengths
+/// A direction without its part along `z`, both (d, N): what is left of it when growing and shrinking all
+/// tokens alike does not count.
+pub fn without(direction: ArrayView2<'_, f64>, z: ArrayView2<'_, f64>) -> Array2<f64> {
+    let along = inner(direction, z) / inner(z, z);
+    &direction - &(&z * along)
 }
 
 #[cfg(test)]

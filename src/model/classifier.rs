@@ -14,10 +14,11 @@ use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
 use super::kernel_weights::KernelWeights;
 use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear, Tokens};
-use super::names::visit_all;
+use super::names::{visit_all, Parts};
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
 use super::Real;
+use crate::data::Images;
 use crate::error::{Error, Result};
 
 /// Logits of a batch, shape (b, classes).
@@ -98,6 +99,31 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         Ok(network)
     }
 
+    /// Refuses images that the network cannot read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming both.
+    pub fn check_fit(&self, images: &Images) -> Result<()> {
+        let remedy = "choose the data set the network was made for, or train one for it";
+        if images.shape[0] != self.config.channels {
+            return Err(Error::shape(
+                format!("images of {}", images.name),
+                format!("{} channels", self.config.channels),
+                format!("{}", images.shape[0]),
+                remedy,
+            ));
+        }
+        if images.classes > self.config.classes {
+            return Err(Error::shape(
+                format!("classes of {}", images.name),
+                format!("at most {}", self.config.classes),
+                images.classes.to_string(),
+                remedy,
+            ));
+        }
+        Ok(())
+    }
+
     /// The layers, in order.
     pub fn layers(&self) -> &[Layer<E, D>] {
         &self.layers
@@ -110,7 +136,14 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         // A visitor may change what it visits.
         self.kernel_weights = KernelWeights::default();
-        visit_all(self, visitor)
+        let parts = Parts {
+            config: self.config,
+            embedding: &mut self.embedding,
+            layers: &mut self.layers,
+            head_norm: &mut self.head_norm,
+            head: &mut self.head,
+        };
+        visit_all(parts, visitor)
     }
 
     /// All parameters, in the order of [`Classifier::visit_parameters`].

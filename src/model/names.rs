@@ -4,9 +4,9 @@
 
 use dfdx::prelude::*;
 
-use super::classifier::Classifier;
-use super::config::{Architecture, Pool};
-use super::layers::{Attention, FeedForward, Layer};
+use super::config::{Architecture, Config, Pool};
+use super::embedding::Embedding;
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear};
 use super::parameters::{visit, visit_linear, visit_linear_from, visit_norm, Init, Visitor};
 use super::Real;
 use crate::error::Result;
@@ -27,9 +27,18 @@ pub fn position(architecture: Architecture) -> &'static str {
     }
 }
 
+/// The parts of a network that have parameters, and what their names depend on.
+pub(super) struct Parts<'a, E: Dtype, D: Device<E>> {
+    pub(super) config: Config,
+    pub(super) embedding: &'a mut Embedding<E, D>,
+    pub(super) layers: &'a mut [Layer<E, D>],
+    pub(super) head_norm: &'a mut LayerNorm<E, D>,
+    pub(super) head: &'a mut Linear<E, D>,
+}
+
 /// Takes every parameter in turn.
 pub(super) fn visit_all<E: Real, D: Device<E>>(
-    network: &mut Classifier<E, D>,
+    network: Parts<'_, E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     match network.config.architecture {
@@ -39,11 +48,11 @@ pub(super) fn visit_all<E: Real, D: Device<E>>(
 }
 
 fn visit_crate<E: Real, D: Device<E>>(
-    network: &mut Classifier<E, D>,
+    network: Parts<'_, E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     let (d, tokens) = (network.config.d, network.config.tokens());
-    let embedding = &mut network.embedding;
+    let embedding = network.embedding;
     let normal = Init::Normal { deviation: 1.0 };
     visit(
         visitor,
@@ -69,8 +78,8 @@ fn visit_crate<E: Real, D: Device<E>>(
     for (index, layer) in network.layers.iter_mut().enumerate() {
         visit_crate_layer(visitor, &format!("transformer.layers.{index}"), layer)?;
     }
-    visit_norm(visitor, "mlp_head.0", &mut network.head_norm)?;
-    visit_linear(visitor, "mlp_head.1", &mut network.head)
+    visit_norm(visitor, "mlp_head.0", network.head_norm)?;
+    visit_linear(visitor, "mlp_head.1", network.head)
 }
 
 fn visit_crate_layer<E: Real, D: Device<E>>(
@@ -114,12 +123,12 @@ fn visit_crate_layer<E: Real, D: Device<E>>(
 }
 
 fn visit_vit<E: Real, D: Device<E>>(
-    network: &mut Classifier<E, D>,
+    network: Parts<'_, E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     let config = network.config;
     let (d, tokens) = (config.d, config.tokens());
-    let embedding = &mut network.embedding;
+    let embedding = network.embedding;
     visit(
         visitor,
         "cls_token".into(),
@@ -158,8 +167,8 @@ fn visit_vit<E: Real, D: Device<E>>(
         Pool::Cls => "norm",
         Pool::Mean => "fc_norm",
     };
-    visit_norm(visitor, norm, &mut network.head_norm)?;
-    visit_linear_from(visitor, "head", VIT_LINEAR, &mut network.head)
+    visit_norm(visitor, norm, network.head_norm)?;
+    visit_linear_from(visitor, "head", VIT_LINEAR, network.head)
 }
 
 fn visit_vit_layer<E: Real, D: Device<E>>(

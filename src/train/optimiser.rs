@@ -5,7 +5,6 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::recipe::Decay;
 use crate::error::{Error, Result};
 use crate::fused;
 use crate::model::backbone::Reader;
@@ -32,6 +31,18 @@ impl Method {
             Self::Lion => 1,
         }
     }
+}
+
+/// The parameters that weight decay shrinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decay {
+    /// All, as in the official code.
+    #[default]
+    All,
+    /// Weights of linear maps, bases and dictionaries: neither gains nor biases, nor class token and
+    /// positions.
+    Matrices,
 }
 
 /// An optimiser and its state.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
-use super::optimiser::Method;
+use super::optimiser::{Decay, Method};
 use super::penalty::Penalty;
 use super::rand_augment::MAGNITUDES;
 use crate::error::{Error, Result};
@@ -44,18 +44,6 @@ pub enum Schedule {
     /// By epoch `e` from 0, as the official `finetune.py`, which sets its cosine by the epoch before the
     /// one just finished: `(1 + cos(pi (e - 2) / E)) / 2`, and 1 at first. No warm-up.
     LaggingCosine,
-}
-
-/// The parameters that weight decay shrinks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decay {
-    /// All, as in the official code.
-    #[default]
-    All,
-    /// Weights of linear maps, bases and dictionaries: neither gains nor biases, nor class token and
-    /// positions.
-    Matrices,
 }
 
 /// Everything that fixes a training run apart from network, data and seed.

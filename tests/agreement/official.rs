@@ -12,8 +12,7 @@ use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::probe::{Recorder, Site};
 use whitebox::model::{Classifier, Config};
 use whitebox::train;
-use whitebox::train::optimiser::{Method, Optimiser};
-use whitebox::train::recipe::Decay;
+use whitebox::train::optimiser::{Decay, Method, Optimiser};
 
 /// Relative to the largest number of a tensor, or to its norm: what the project promises.
 const FORWARD: f64 = 1e-5;

@@ -12,8 +12,7 @@ use whitebox::fused::buffer::Buffer;
 use whitebox::fused::layer_norm;
 use whitebox::fused::product::{product, Matrix, MatrixMut, Panels};
 use whitebox::model::{Classifier, Config};
-use whitebox::train::optimiser::{Method, Optimiser};
-use whitebox::train::recipe::Decay;
+use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::{parallel, seed, train};
 /// Cross-entropy with the official label smoothing.
 const OBJECTIVE: train::Objective = train::Objective {

@@ -36,8 +36,7 @@ use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::trend::fit_line;
 use whitebox::model::{Architecture, Backbone, Classifier, Config};
-use whitebox::train::optimiser::{Method, Optimiser};
-use whitebox::train::recipe::Decay;
+use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::vectorised::Instructions;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
 

@@ -37,29 +37,137 @@ const FLOORS: [&[&str]; 5] = [
     &["harness"],
 ];
 
+/// The paths that a tree of imports names: `crate::{a, b::{c, d}}` is `crate::a`, `crate::b::c`, `crate::b::d`.
+fn branches(tree: &str) -> Vec<String> {
+    let tree = tree.split(" as ").next().unwrap().trim();
+    let Some((stem, inner)) = tree.split_once('{') else {
+        return vec![tree.to_owned()];
+    };
+    let inner = inner.strip_suffix('}').expect(tree);
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (at, character) in inner.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(&inner[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&inner[start..]);
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    let parts = parts.flat_map(|part| branches(part));
+    parts.map(|part| format!("{stem}{part}")).collect()
+}
+
+/// Modules of this crate that a file names, as paths from its root, in imports and elsewhere; not in its tests
+/// nor in its comments. `module` is the file's own path.
+fn named_modules(text: &str, module: &[String]) -> Vec<Vec<String>> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = code.lines().map(|line| line.split("//").next().unwrap());
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let imports = code.split(';').filter_map(|part| {
+        let (before, tree) = part.rsplit_once("use ")?;
+        let starts = before.is_empty() || before.ends_with(['\n', ' ', '(', ')']);
+        starts.then(|| tree.replace('\n', " "))
+    });
+    let mut paths: Vec<String> = imports.flat_map(|tree| branches(&tree)).collect();
+    let inline = code.split("crate::").skip(1).map(|rest| {
+        let path = rest.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        format!("crate::{}", path.into_iter().next().unwrap())
+    });
+    paths.extend(inline);
+    let absolute = paths.iter().filter_map(|path| {
+        let words = path.split("::").map(|word| word.trim().to_owned());
+        let mut words = words.filter(|word| !word.is_empty()).peekable();
+        let mut base = match words.peek()?.as_str() {
+            "crate" => {
+                words.next();
+                Vec::new()
+            }
+            "self" => {
+                words.next();
+                module.to_vec()
+            }
+            "super" => module.to_vec(),
+            _ => return None,
+        };
+        while words.next_if(|word| word == "super").is_some() {
+            base.pop();
+        }
+        base.extend(words);
+        Some(base)
+    });
+    absolute.collect()
+}
+
+/// Every file of the library with its path as a module, and the modules it names.
+fn modules() -> Vec<(Vec<String>, Vec<Vec<String>>)> {
+    let source = root().join("src");
+    let paths = files(&source, "rs").into_iter();
+    let paths = paths.filter(|path| !path.ends_with("lib.rs") && !path.ends_with("main.rs"));
+    let modules = paths.map(|path| {
+        let relative = path.strip_prefix(&source).unwrap().with_extension("");
+        let words = relative
+            .iter()
+            .map(|word| word.to_str().unwrap().to_owned());
+        let mut module: Vec<String> = words.collect();
+        if module.last().is_some_and(|word| word == "mod") {
+            module.pop();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = named_modules(&text, &module);
+        (module, named)
+    });
+    modules.collect()
+}
+
+#[test]
+fn imports_are_read_through_braces_and_upwards() {
+    let text = "use std::{fmt, io};\nuse crate::{memory, exact::{ista as i, mssa}};\nuse super::claim::Claim;\n\
+                // crate::comment\nfn f() { crate::seed::stream(0) }\n\
+                #[cfg(test)]\nmod tests { use crate::model; }";
+    let module = ["harness", "run"].map(str::to_owned);
+    let found: Vec<String> = named_modules(text, &module)
+        .iter()
+        .map(|p| p.join("::"))
+        .collect();
+    let wanted = [
+        "memory",
+        "exact::ista",
+        "exact::mssa",
+        "harness::claim::Claim",
+    ];
+    for name in wanted.iter().chain(&["seed::stream"]) {
+        assert!(found.contains(&(*name).to_owned()), "{name}: {found:?}");
+    }
+    assert!(!found
+        .iter()
+        .any(|name| name.contains("comment") || name.contains("model")));
+}
+
 #[test]
 fn imports_point_down() {
     let floor = |module: &str| FLOORS.iter().position(|f| f.contains(&module));
+    for (module, named) in modules() {
+        let Some(own) = floor(&module[0]) else {
+            continue;
+        };
+        for name in named {
+            let used = name.first().and_then(|name| floor(name));
+            let (here, there) = (module.join("::"), name.join("::"));
+            assert!(
+                used.is_none_or(|used| used <= own),
+                "{here} looks up to {there}"
+            );
+        }
+    }
     for path in files(&root().join("src"), "rs") {
         let relative = path.strip_prefix(root().join("src")).unwrap();
         let first = relative.iter().next().unwrap().to_str().unwrap();
-        let Some(own) = floor(first.trim_end_matches(".rs")) else {
-            continue;
-        };
         let text = std::fs::read_to_string(&path).unwrap();
-        for (number, line) in text.lines().enumerate() {
-            for part in line.split("crate::").skip(1) {
-                let name: String = part.chars().take_while(|c| c.is_alphanumeric()).collect();
-                if let Some(used) = floor(&name) {
-                    assert!(
-                        used <= own,
-                        "{}:{} looks up to {name}",
-                        relative.display(),
-                        number + 1
-                    );
-                }
-            }
-        }
         for (room, stranger) in [("exact", "dfdx"), ("fused", "dfdx"), ("fused", "ndarray")] {
             let uses = text.lines().any(|line| {
                 let line = line.trim_start();
@@ -72,6 +180,56 @@ fn imports_point_down() {
             );
         }
     }
+}
+
+#[test]
+fn imports_go_round_in_no_circle() {
+    let modules = modules();
+    let uses: Vec<Vec<usize>> = modules
+        .iter()
+        .map(|(module, named)| {
+            // The file that a name is in, if it is not the own one.
+            let file = |name: &Vec<String>| {
+                let stems = (1..=name.len()).rev().map(|length| &name[..length]);
+                let mut found =
+                    stems.filter_map(|stem| modules.iter().position(|(m, _)| m == stem));
+                found.next().filter(|&at| modules[at].0 != *module)
+            };
+            named.iter().filter_map(file).collect()
+        })
+        .collect();
+    // A file is open while what it uses is looked through: one that is met open is in a circle.
+    fn visit(
+        at: usize,
+        uses: &[Vec<usize>],
+        open: &mut Vec<usize>,
+        done: &mut [bool],
+    ) -> Option<Vec<usize>> {
+        if let Some(start) = open.iter().position(|&other| other == at) {
+            return Some(open[start..].to_vec());
+        }
+        if done[at] {
+            return None;
+        }
+        open.push(at);
+        let found = uses[at]
+            .iter()
+            .find_map(|&next| visit(next, uses, open, done));
+        open.pop();
+        done[at] = true;
+        found
+    }
+    let mut done = vec![false; modules.len()];
+    for at in 0..modules.len() {
+        let circle = visit(at, &uses, &mut Vec::new(), &mut done);
+        let names = circle.map(|c| {
+            c.iter()
+                .map(|&at| modules[at].0.join("::"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(names, None, "these files use each other");
+    }
+    assert!(uses.iter().map(Vec::len).sum::<usize>() > 200);
 }
 
 #[test]
