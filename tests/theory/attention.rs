@@ -3,11 +3,12 @@
 
 use ndarray::{s, Array2};
 use proptest::prelude::*;
-use whitebox::data::subspaces::{unit_columns, UnionOfSubspaces};
+use whitebox::data::subspaces::UnionOfSubspaces;
 use whitebox::exact::attention_only::{attention_only_layer, signal_to_noise, Phi};
 use whitebox::exact::mixture::membership;
 use whitebox::exact::mssa::{attention_map, attention_update};
 use whitebox::exact::neumann::radius;
+use whitebox::exact::scale_free::unit_tokens;
 use whitebox::exact::{subspace_rate, subspace_rate_gradient};
 
 use crate::strategies::*;
@@ -18,7 +19,7 @@ fn c_thy_10_the_official_step_expands_drawn_tokens() {
     let model = UnionOfSubspaces::new(4, 16, 128, 0.3);
     for draw in 0..20 {
         let drawn = model.draw(1, draw).unwrap();
-        let z = unit_columns(&drawn.noisy);
+        let z = unit_tokens(drawn.noisy.view());
         let m = attention_update(z.view(), drawn.bases.view(), 0.25);
         let rate = |z: &Array2<f64>| {
             let found = subspace_rate(z.view(), drawn.bases.view(), 0.5);
@@ -27,7 +28,7 @@ fn c_thy_10_the_official_step_expands_drawn_tokens() {
         let before = rate(&z);
         assert!(rate(&(&z + &m)) > before);
         assert!(rate(&(&z - &m)) < before);
-        assert!(rate(&unit_columns(&(&z + &m))) < before);
+        assert!(rate(&unit_tokens((&z + &m).view())) < before);
     }
 }
 
