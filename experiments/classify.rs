@@ -23,18 +23,18 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
 use whitebox::data::{DataArguments, Split};
 use whitebox::harness::chart::{Axis, Chart, Scale as AxisScale, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{small_network, Comparison, Training, Variant};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::Networks;
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::linear;
-use whitebox::measure::trend::Summary;
-use whitebox::model::{Architecture, Classifier, Config};
+use whitebox::measure::statistics::Summary;
+use whitebox::model::{Architecture, Config};
 use whitebox::train::augment::Augmentation;
 use whitebox::train::Recipe;
 use whitebox::Result;
@@ -166,12 +166,6 @@ struct Mean {
     interval: f64,
 }
 
-/// What is trained.
-struct Entrant {
-    name: String,
-    config: Config,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     console::run::<Arguments>(|| run(&arguments))
@@ -192,9 +186,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         augmentation: Augmentation::default(),
         ..Recipe::demo()
     };
-    let [channels, height, width] = training.shape;
-    let sizes = Config::preset("demo")?.for_images(channels, [height, width], training.classes);
-    let entrants = entrants(sizes)?;
+    let variants = variants(small_network(&training, MIDDLE, DEPTH)?, &recipe)?;
     println!(
         "CRATE and ViT on {} images of {}, {} epochs, {seeds} seeds; {DEPTH} layers, {HEADS} heads.",
         training.len(),
@@ -208,37 +200,23 @@ fn run(arguments: &Arguments) -> Result<()> {
         held_out_images: held_out.len(),
         linear_accuracy: linear::accuracy(&training, &held_out)?,
     };
-    let lesson = |seed| Lesson {
-        images: &training,
-        held_out: &held_out,
-        recipe: &recipe,
-        seed,
-    };
-    let steps = lesson(0).steps() * seeds * entrants.len();
-    let networks = Networks::of(&run, &settings, steps)?;
-    let mut rows = Vec::new();
-    for seed in (run.seed..).take(seeds) {
-        for Entrant { name, config } in &entrants {
-            let start = Classifier::new(*config, seed, &Cpu::default())?;
-            let file = format!("{}-{seed}", name.replace(' ', "-"));
-            let trained = networks.train(&file, start, lesson(seed), &[])?;
-            let Some(last) = trained.epochs.last() else {
-                continue;
-            };
-            rows.push(Row {
-                network: name.clone(),
-                architecture: config.architecture,
-                width: config.d,
-                parameters: config.parameters(),
-                seed,
-                training_loss: last.training_loss,
-                held_out_loss: last.held_out.loss,
-                accuracy: last.held_out.accuracy,
-            });
-        }
-    }
+    let comparison = Comparison::new(&training, &held_out, run.seed, seeds);
+    let networks = Networks::of(&run, &settings, comparison.steps(&variants))?;
+    let rows = comparison.train(&networks, &variants, |variant, seed, trained| {
+        let training = Training::of(variant, seed, &trained);
+        Ok(Row {
+            network: training.variant,
+            architecture: variant.network.architecture,
+            width: variant.network.d,
+            parameters: variant.network.parameters(),
+            seed,
+            training_loss: training.training_loss,
+            held_out_loss: training.held_out_loss,
+            accuracy: training.accuracy,
+        })
+    })?;
     networks.bar().finish_and_clear();
-    let means: Vec<Mean> = entrants.iter().map(|e| mean(&rows, e)).collect();
+    let means: Vec<Mean> = variants.iter().map(|e| mean(&rows, e)).collect();
     print(&means, settings.linear_accuracy);
     table::write(&run.path("networks.csv"), &rows)?;
     table::write(&run.path("means.csv"), &means)?;
@@ -254,53 +232,37 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// CRATE in all widths, then what has as many parameters as the middle one, then a ViT as wide as it.
-fn entrants(sizes: Config) -> Result<Vec<Entrant>> {
-    let with = |architecture, width| -> Result<Config> {
-        let config = sizes.of(architecture).with_width(width, HEADS)?;
-        Ok(Config {
-            depth: DEPTH,
-            ..config
-        })
-    };
-    let mut entrants = Vec::new();
-    let mut add = |config: Config| {
-        entrants.push(Entrant {
-            name: format!("{} {}", config.architecture.word(), config.d),
-            config,
-        });
-    };
+fn variants(middle: Config, recipe: &Recipe) -> Result<Vec<Variant>> {
+    let mut networks = Vec::new();
     for width in WIDTHS {
-        add(with(Architecture::Crate, width)?);
+        networks.push(middle.with_width(width, HEADS)?);
     }
-    let wanted = with(Architecture::Crate, MIDDLE)?.parameters();
-    for architecture in [
+    for other in [
         Architecture::Vit,
         Architecture::CrateMhsa,
         Architecture::CrateMlp,
     ] {
-        let mut best = with(architecture, HEADS)?;
-        for width in (HEADS..=MIDDLE).step_by(HEADS) {
-            let config = with(architecture, width)?;
-            if config.parameters().abs_diff(wanted) < best.parameters().abs_diff(wanted) {
-                best = config;
-            }
-        }
-        add(best);
+        let config = middle.of(other);
+        networks.push(config.with_parameters_near(middle.parameters(), MIDDLE)?);
     }
-    add(with(Architecture::Vit, MIDDLE)?);
-    Ok(entrants)
+    networks.push(middle.of(Architecture::Vit));
+    let variant = |config: Config| {
+        let name = format!("{} {}", config.architecture.word(), config.d);
+        Variant::new(name, config, recipe.clone())
+    };
+    Ok(networks.into_iter().map(variant).collect())
 }
 
-fn mean(rows: &[Row], entrant: &Entrant) -> Mean {
+fn mean(rows: &[Row], variant: &Variant) -> Mean {
     let accuracies: Vec<f64> = rows
         .iter()
-        .filter(|row| row.network == entrant.name)
+        .filter(|row| row.network == variant.name)
         .map(|row| 100.0 * row.accuracy)
         .collect();
     let summary = Summary::of(&accuracies);
     Mean {
-        network: entrant.name.clone(),
-        parameters: entrant.config.parameters(),
+        network: variant.name.clone(),
+        parameters: variant.network.parameters(),
         accuracy: summary.mean,
         standard_error: summary.standard_error(),
         interval: summary.interval(),
@@ -393,11 +355,11 @@ fn chart(rows: &[Row]) -> Chart<'_> {
             let accuracies: Vec<f64> = own.map(|r| 100.0 * r.accuracy).collect();
             (count as f64, Summary::of(&accuracies))
         };
-        series.push(Series {
-            name: architecture.word().into(),
-            points: counts.into_iter().map(point).collect(),
+        series.push(Series::new(
+            architecture.word(),
             colour,
-        });
+            counts.into_iter().map(point).collect(),
+        ));
     }
     Chart {
         title: "Accuracy and size, trained alike",

@@ -19,17 +19,19 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
 use whitebox::data::{DataArguments, Split};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{
+    difference, means, over_seeds, small_network, BySeed, Comparison, Training, Variant,
+};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::Networks;
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::linear;
-use whitebox::measure::trend::Summary;
-use whitebox::model::{Classifier, Config};
+use whitebox::measure::statistics::Summary;
+use whitebox::model::Config;
 use whitebox::train::augment::Augmentation;
 use whitebox::train::Recipe;
 use whitebox::Result;
@@ -105,16 +107,6 @@ struct Settings {
     linear_accuracy: f64,
 }
 
-/// One training.
-#[derive(Debug, Clone, Serialize)]
-struct Row {
-    variant: &'static str,
-    seed: u64,
-    training_loss: f64,
-    held_out_loss: f64,
-    accuracy: f64,
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     console::run::<Arguments>(|| run(&arguments))
@@ -134,12 +126,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         augmentation: Augmentation::default(),
         ..Recipe::demo()
     };
-    let [channels, height, width] = training.shape;
-    let sizes = Config::preset("demo")?.for_images(channels, [height, width], training.classes);
-    let config = Config {
-        depth: 4,
-        ..sizes.with_width(64, 4)?
-    };
+    let config = small_network(&training, 64, 4)?;
     println!(
         "CRATE, {} layers, width {}, with parts of it frozen, on {} images of {}, {} epochs, {seeds} seeds.",
         config.depth,
@@ -156,36 +143,17 @@ fn run(arguments: &Arguments) -> Result<()> {
         held_out_images: held_out.len(),
         linear_accuracy: linear::accuracy(&training, &held_out)?,
     };
-    let steps = training.len().div_ceil(recipe.batch) * recipe.epochs;
-    let networks = Networks::of(&run, &settings, VARIANTS.len() * seeds * steps)?;
-    let mut rows = Vec::new();
-    for seed in (run.seed..).take(seeds) {
-        for (variant, freeze) in VARIANTS {
-            let recipe = Recipe {
-                freeze: freeze.iter().map(|&name| name.to_owned()).collect(),
-                ..recipe.clone()
-            };
-            let lesson = Lesson {
-                images: &training,
-                held_out: &held_out,
-                recipe: &recipe,
-                seed,
-            };
-            let start = Classifier::new(config, seed, &Cpu::default())?;
-            let file = format!("{}-{seed}", variant.replace(' ', "-"));
-            let trained = networks.train(&file, start, lesson, &[])?;
-            let Some(last) = trained.epochs.last() else {
-                continue;
-            };
-            rows.push(Row {
-                variant,
-                seed,
-                training_loss: last.training_loss,
-                held_out_loss: last.held_out.loss,
-                accuracy: last.held_out.accuracy,
-            });
-        }
-    }
+    let plain = Variant::new(ALL, config, recipe);
+    let variants = VARIANTS.map(|(name, freeze)| {
+        plain.but(name, |variant| {
+            variant.recipe.freeze = freeze.iter().map(|&part| part.to_owned()).collect();
+        })
+    });
+    let comparison = Comparison::new(&training, &held_out, run.seed, seeds);
+    let networks = Networks::of(&run, &settings, comparison.steps(&variants))?;
+    let rows = comparison.train(&networks, &variants, |variant, seed, trained| {
+        Ok(Training::of(variant, seed, &trained))
+    })?;
     networks.bar().finish_and_clear();
     print(&rows, settings.linear_accuracy);
     table::write(&run.path("trainings.csv"), &rows)?;
@@ -199,17 +167,13 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Accuracies in per cent, by seed.
-fn accuracies(rows: &[Row], variant: &str) -> Vec<f64> {
+fn accuracies(rows: &[Training], variant: &str) -> BySeed {
     let own = rows.iter().filter(|row| row.variant == variant);
-    own.map(|row| 100.0 * row.accuracy).collect()
+    own.map(|row| (row.seed, 100.0 * row.accuracy)).collect()
 }
 
-fn judge(rows: &[Row], classes: usize) -> Vec<Verdict> {
-    let less = |a: &str, b: &str| {
-        let (a, b) = (accuracies(rows, a), accuracies(rows, b));
-        let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
-        Summary::of(&differences)
-    };
+fn judge(rows: &[Training], classes: usize) -> Vec<Verdict> {
+    let less = |a, b| difference(&accuracies(rows, a), &accuracies(rows, b));
     let codebook = less(ALL, CODEBOOK);
     let guessing = 100.0 / classes as f64;
     vec![
@@ -221,7 +185,7 @@ fn judge(rows: &[Row], classes: usize) -> Vec<Verdict> {
             ),
             Measurement::of(
                 "U and D frozen: accuracy over that of guessing",
-                Summary::of(&accuracies(rows, CODEBOOK)).mean / guessing,
+                over_seeds(&accuracies(rows, CODEBOOK)).mean / guessing,
             ),
         ]),
         OUTPUT_NEED_NOT_BE.judge(vec![
@@ -237,21 +201,14 @@ fn judge(rows: &[Row], classes: usize) -> Vec<Verdict> {
     ]
 }
 
-fn print(rows: &[Row], linear: f64) {
-    println!(
-        "\n{:>16} | {:>13} | {:>18}",
-        "", "training loss", "accuracy"
-    );
-    println!("{:>16} | {:>13} | {:>8.2} %", "linear", "", 100.0 * linear);
-    for (variant, _) in VARIANTS {
-        let losses = rows.iter().filter(|row| row.variant == variant);
-        let losses: Vec<f64> = losses.map(|row| row.training_loss).collect();
-        let accuracy = Summary::of(&accuracies(rows, variant));
-        println!(
-            "{variant:>16} | {:>13.4} | {:>8.2} % +- {:.2} %",
-            Summary::of(&losses).mean,
-            accuracy.mean,
-            accuracy.standard_error(),
-        );
-    }
+fn print(rows: &[Training], linear: f64) {
+    let line = |(variant, _): (&str, _)| {
+        (
+            variant.to_owned(),
+            vec![over_seeds(&accuracies(rows, variant))],
+        )
+    };
+    let mut lines = vec![("linear".to_owned(), vec![Summary::of(&[100.0 * linear])])];
+    lines.extend(VARIANTS.map(line));
+    println!("{}", means(&["accuracy, per cent"], 2, &lines));
 }

@@ -17,17 +17,17 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
-use whitebox::data::{DataArguments, Images, Split};
+use whitebox::data::{DataArguments, Split};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{small_network, Comparison, Training, Variant};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::Networks;
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::linear;
-use whitebox::measure::trend::Summary;
-use whitebox::model::{Classifier, Config};
+use whitebox::measure::statistics::Summary;
+use whitebox::model::Config;
 use whitebox::train::augment::Augmentation;
 use whitebox::train::optimiser::Method;
 use whitebox::train::Recipe;
@@ -95,6 +95,11 @@ struct Row {
     accuracy: f64,
 }
 
+fn name(method: Method) -> &'static str {
+    let found = METHODS.iter().find(|known| known.0 == method);
+    found.map_or("", |known| known.1)
+}
+
 const CHOICE: &str = "choice";
 const COMPARISON: &str = "comparison";
 
@@ -120,12 +125,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         augmentation: Augmentation::default(),
         ..Recipe::demo()
     };
-    let [channels, height, width] = training.shape;
-    let sizes = Config::preset("demo")?.for_images(channels, [height, width], training.classes);
-    let config = Config {
-        depth: 4,
-        ..sizes.with_width(64, 4)?
-    };
+    let config = small_network(&training, 64, 4)?;
     println!(
         "CRATE, {} layers, width {}, by Lion and AdamW on {} images of {}, {} epochs, {seeds} seeds.",
         config.depth,
@@ -145,58 +145,44 @@ fn run(arguments: &Arguments) -> Result<()> {
     let trainings = METHODS.len() * (METHODS[0].2.len() + seeds);
     let steps = training.len().div_ceil(recipe.batch) * recipe.epochs;
     let networks = Networks::of(&run, &settings, trainings * steps)?;
-    let train = |method: (Method, &'static str, f64), rate, stage, seed, on: &Images| {
-        let (method, name, weight_decay) = method;
-        let recipe = Recipe {
-            method,
-            learning_rate: rate,
-            weight_decay,
-            ..recipe.clone()
-        };
-        let lesson = Lesson {
-            images: &training,
-            held_out: on,
-            recipe: &recipe,
-            seed,
-        };
-        let start = Classifier::new(config, seed, &Cpu::default())?;
-        let trained =
-            networks.train(&format!("{name}-{rate}-{stage}-{seed}"), start, lesson, &[])?;
-        Result::Ok(Row {
-            method: name,
-            learning_rate: rate,
-            stage,
-            seed,
-            training_loss: trained.epochs.last().map_or(f64::NAN, |e| e.training_loss),
-            accuracy: trained.accuracy(),
+    let train = |variants: &[Variant], comparison: Comparison<'_>, stage: &'static str| {
+        comparison.train(&networks, variants, |variant, seed, trained| {
+            let training = Training::of(variant, seed, &trained);
+            Ok(Row {
+                method: name(variant.recipe.method),
+                learning_rate: variant.recipe.learning_rate,
+                stage,
+                seed,
+                training_loss: training.training_loss,
+                accuracy: training.accuracy,
+            })
         })
     };
+    let plain = Variant::new("plain", config, recipe);
     let mut rows = Vec::new();
     for (method, name, rates, weight_decay) in METHODS {
-        let method = (method, name, weight_decay);
+        let variants = rates.map(|rate| {
+            plain.but(format!("{name} {rate}"), |variant| {
+                variant.recipe = Recipe {
+                    method,
+                    learning_rate: rate,
+                    weight_decay,
+                    ..variant.recipe.clone()
+                };
+            })
+        });
         // From a seed that the comparison does not use.
-        let aside = run.seed + seeds as u64;
-        let mut best: Option<Row> = None;
-        for rate in rates {
-            let row = train(method, rate, CHOICE, aside, &validation)?;
-            if best
-                .as_ref()
-                .is_none_or(|best| row.accuracy > best.accuracy)
-            {
-                best = Some(row.clone());
+        let aside = Comparison::new(&training, &validation, run.seed + seeds as u64, 1);
+        let choice = train(&variants, aside, CHOICE)?;
+        let mut best = 0;
+        for (index, row) in choice.iter().enumerate() {
+            if row.accuracy > choice[best].accuracy {
+                best = index;
             }
-            rows.push(row);
         }
-        let Some(best) = best else { continue };
-        for seed in (run.seed..).take(seeds) {
-            rows.push(train(
-                method,
-                best.learning_rate,
-                COMPARISON,
-                seed,
-                &held_out,
-            )?);
-        }
+        let comparison = Comparison::new(&training, &held_out, run.seed, seeds);
+        rows.extend(choice);
+        rows.extend(train(&variants[best..=best], comparison, COMPARISON)?);
     }
     networks.bar().finish_and_clear();
     print(&rows, settings.linear_accuracy);

@@ -24,19 +24,21 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
-use rand::Rng;
 use serde::Serialize;
 use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::chart::{Axis, Chart, Scale as AxisScale, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{small_network, Comparison, Training, Variant};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::{Networks, Trained};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{measure, Quantity};
-use whitebox::measure::trend::{fraction, kendall, partial_kendall, Summary};
-use whitebox::model::{Architecture, Classifier, Config};
+use whitebox::measure::rank_correlation::{
+    bootstrap_over_variants, granulated_tau, kendall, partial_kendall, tau, Case,
+};
+use whitebox::measure::statistics::{fraction, median, Summary};
+use whitebox::model::{Architecture, Config};
 use whitebox::train::augment::Augmentation;
 use whitebox::train::penalty::{Penalty, Term};
 use whitebox::train::{self, Recipe};
@@ -97,6 +99,7 @@ const EPSILON: f64 = 0.5;
 const RESAMPLINGS: usize = 2000;
 
 /// The terms of the second claim, all with the same weight.
+const PLAIN: &str = "none";
 const PENALTIES: [(Term, &str); 3] = [
     (Term::SparseRateReduction, "SRR"),
     (Term::SubspaceRate, "R^c"),
@@ -226,12 +229,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let held_out = data.draw(Split::Test, run.quick.then_some(100), run.seed)?;
     // What is looked at after every epoch; the record is made on all held-out images.
     let glimpse = held_out.subset(&held_out.sample(100, run.seed))?;
-    let [channels, height, width] = training.shape;
-    let network = Config {
-        depth: 4,
-        ..Config::preset("demo")?.with_width(32, 4)?
-    };
-    let network = network.for_images(channels, [height, width], training.classes);
+    let network = small_network(&training, 32, 4)?;
     let variants = Recipe {
         epochs: if run.quick { 2 } else { 100 },
         label_smoothing: 0.0,
@@ -259,48 +257,32 @@ fn run(arguments: &Arguments) -> Result<()> {
         training_images: training.len(),
         epsilon: EPSILON,
     };
-    let cases = cases(&settings, run.seed);
+    let grid = grid(&settings);
+    let improving = improving(&settings);
     println!(
         "{} networks on {} images of {}, until their training loss is {TARGET}.",
-        cases.len(),
+        grid.len() * settings.seeds,
         training.len(),
         data.data.word(),
     );
-    let lesson = |recipe, seed| Lesson {
-        images: &training,
-        held_out: &glimpse,
-        recipe,
-        seed,
-    };
-    let penalties = penalties(&settings, run.seed);
-    let steps = |recipe: &Recipe| training.len().div_ceil(recipe.batch) * recipe.epochs;
-    let all = cases.iter().map(|case| steps(&case.recipe)).sum::<usize>()
-        + penalties.len() * steps(&settings.penalised);
-    let networks = Networks::of(&run, &settings, all)?;
-
-    let mut rows = Vec::new();
-    for case in &cases {
-        let config = settings.network.of(case.architecture);
-        let start = Classifier::new(config, case.seed, &Cpu::default())?;
-        let trained = networks.train(&case.name, start, lesson(&case.recipe, case.seed), &[])?;
-        let epochs = trained.epochs.len();
-        let row = row(case, &trained.network, epochs, &training, &held_out, &run)?;
-        rows.push(row);
-    }
-    let mut outcomes = Vec::new();
-    for (name, recipe, seed) in &penalties {
-        let start = Classifier::new(settings.network, *seed, &Cpu::default())?;
-        let file = format!("penalty-{}-{seed}", name.replace('^', ""));
-        let trained = networks.train(&file, start, lesson(recipe, *seed), &[])?;
+    let of_seeds = |count| Comparison::new(&training, &glimpse, run.seed, count);
+    let ordered = of_seeds(settings.seeds);
+    let improved = of_seeds(settings.penalty_seeds);
+    let steps = ordered.steps(&grid) + improved.steps(&improving);
+    let networks = Networks::of(&run, &settings, steps)?;
+    let rows = ordered.train(&networks, &grid, |variant, seed, trained| {
+        row(variant, seed, &trained, &training, &held_out, &run)
+    })?;
+    let outcomes = improved.train(&networks, &improving, |variant, seed, trained| {
         let score = train::evaluate(&trained.network, &held_out, run.threads, || {})?;
-        outcomes.push(Penalised {
-            penalty: (*name).to_owned(),
-            seed: *seed,
-            training_loss: trained.epochs.last().map_or(f64::NAN, |e| e.training_loss),
+        Ok(Penalised {
+            penalty: variant.name.clone(),
+            seed,
+            training_loss: Training::of(variant, seed, &trained).training_loss,
             held_out_loss: score.loss,
             accuracy: score.accuracy,
-        });
-    }
+        })
+    })?;
     networks.bar().finish_and_clear();
 
     let reached: Vec<&Row> = rows.iter().filter(|row| row.reached).collect();
@@ -330,70 +312,58 @@ fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// What is trained for the first claim.
-struct Case {
-    name: String,
-    architecture: Architecture,
-    recipe: Recipe,
-    seed: u64,
-}
-
-fn cases(settings: &Settings, first: u64) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for seed in (first..).take(settings.seeds) {
-        for architecture in ARCHITECTURES {
-            for batch in BATCHES {
-                for learning_rate in LEARNING_RATES {
-                    for weight_decay in WEIGHT_DECAYS {
-                        let word = architecture.word();
-                        cases.push(Case {
-                            name: format!("{word}-{batch}-{learning_rate}-{weight_decay}-{seed}"),
-                            architecture,
-                            recipe: Recipe {
-                                batch,
-                                learning_rate,
-                                weight_decay,
-                                ..settings.variants.clone()
-                            },
-                            seed,
-                        });
-                    }
+fn grid(settings: &Settings) -> Vec<Variant> {
+    let plain = Variant::new("plain", settings.network, settings.variants.clone());
+    let mut variants = Vec::new();
+    for architecture in ARCHITECTURES {
+        for batch in BATCHES {
+            for learning_rate in LEARNING_RATES {
+                for weight_decay in WEIGHT_DECAYS {
+                    let word = architecture.word();
+                    let name = format!("{word}-{batch}-{learning_rate}-{weight_decay}");
+                    variants.push(plain.but(name, |variant| {
+                        variant.network = variant.network.of(architecture);
+                        variant.recipe.batch = batch;
+                        variant.recipe.learning_rate = learning_rate;
+                        variant.recipe.weight_decay = weight_decay;
+                    }));
                 }
             }
         }
     }
-    cases
+    variants
 }
 
-/// Name, recipe and seed of what is trained for the second claim.
-fn penalties(settings: &Settings, first: u64) -> Vec<(&'static str, Recipe, u64)> {
-    let plain = std::iter::once((None, "none"));
-    let terms = plain.chain(PENALTIES.map(|(term, name)| (Some(term), name)));
-    let with = |term: Option<Term>| Recipe {
-        penalty: term.map(|term| Penalty {
-            term,
-            weight: settings.penalty_weight,
-            layer: settings.network.depth,
-            epsilon: EPSILON,
-            lambda: settings.network.lambda,
-        }),
-        ..settings.penalised.clone()
+/// What is trained for the second claim.
+fn improving(settings: &Settings) -> Vec<Variant> {
+    let plain = Variant::new(PLAIN, settings.network, settings.penalised.clone());
+    let with = |(term, name): (Term, &str)| {
+        plain.but(name, |variant| {
+            variant.recipe.penalty = Some(Penalty {
+                term,
+                weight: settings.penalty_weight,
+                layer: settings.network.depth,
+                epsilon: EPSILON,
+                lambda: settings.network.lambda,
+            });
+        })
     };
-    let seeds = (first..).take(settings.penalty_seeds);
-    seeds
-        .flat_map(|seed| terms.clone().map(move |(term, name)| (term, name, seed)))
-        .map(|(term, name, seed)| (name, with(term), seed))
+    [plain.clone()]
+        .into_iter()
+        .chain(PENALTIES.map(with))
         .collect()
 }
 
 /// Measures one trained variant.
 fn row(
-    case: &Case,
-    network: &Classifier<f32, Cpu>,
-    epochs: usize,
+    variant: &Variant,
+    seed: u64,
+    trained: &Trained,
     training: &Images,
     held_out: &Images,
     run: &Run,
 ) -> Result<Row> {
+    let (network, epochs) = (&trained.network, trained.epochs.len());
     let ours = train::evaluate(network, training, run.threads, || {})?;
     let theirs = train::evaluate(network, held_out, run.threads, || {})?;
     let indices = training.sample(MEASURED.min(training.len()), run.seed);
@@ -437,13 +407,13 @@ fn row(
     let parameters = network.parameters();
     let square: f64 = parameters.iter().map(|p| squares(&p.values)).sum();
     Ok(Row {
-        architecture: case.architecture,
-        batch: case.recipe.batch,
-        learning_rate: case.recipe.learning_rate,
-        weight_decay: case.recipe.weight_decay,
-        seed: case.seed,
+        architecture: config.architecture,
+        batch: variant.recipe.batch,
+        learning_rate: variant.recipe.learning_rate,
+        weight_decay: variant.recipe.weight_decay,
+        seed,
         epochs,
-        reached: epochs < case.recipe.epochs,
+        reached: epochs < variant.recipe.epochs,
         training_loss: ours.loss,
         held_out_loss: theirs.loss,
         gap: theirs.loss - ours.loss,
@@ -457,92 +427,34 @@ fn row(
     })
 }
 
-fn tau(of: fn(&Row) -> f64, rows: &[&Row]) -> f64 {
-    kendall(
-        &rows
-            .iter()
-            .map(|row| (of(row), row.gap))
-            .collect::<Vec<_>>(),
-    )
-}
-
 fn correlation((name, of): Predictor, rows: &[&Row], run_seed: u64) -> Correlation {
-    let mut variants: Vec<[usize; 4]> = rows.iter().map(|row| row.variant()).collect();
-    variants.sort_unstable();
-    variants.dedup();
-    let by_variant: Vec<Vec<&Row>> = variants
-        .iter()
-        .map(|variant| {
-            rows.iter()
-                .copied()
-                .filter(|r| r.variant() == *variant)
-                .collect()
-        })
-        .collect();
-    let mut rng = seed::stream(run_seed, "bootstrap");
-    let mut drawn: Vec<f64> = (0..RESAMPLINGS)
-        .map(|_| {
-            let draws = 0..by_variant.len();
-            let sample: Vec<&Row> = draws
-                .flat_map(|_| {
-                    by_variant[rng.gen_range(0..by_variant.len())]
-                        .iter()
-                        .copied()
-                })
-                .collect();
-            tau(of, &sample)
-        })
-        .filter(|tau| tau.is_finite())
-        .collect();
-    drawn.sort_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let index = (q * (drawn.len() as f64 - 1.0)).round() as usize;
-        drawn.get(index).copied().unwrap_or(f64::NAN)
+    let with = |pair: fn(&Row) -> f64, rows: &[&Row]| -> Vec<Case<4>> {
+        let cases = rows.iter().map(|row| Case {
+            settings: row.variant(),
+            seed: row.seed,
+            pair: (pair(row), row.gap),
+        });
+        cases.collect()
     };
-    let whole = tau(of, rows);
+    let cases = with(of, rows);
+    let mut rng = seed::stream(run_seed, "bootstrap");
+    let [low, high] = bootstrap_over_variants(&cases, 0.025, RESAMPLINGS, &mut rng, tau);
+    let whole = tau(&cases);
     let loss: fn(&Row) -> f64 = |row| row.training_loss;
     let together: Vec<(f64, f64)> = rows.iter().map(|row| (of(row), loss(row))).collect();
     Correlation {
         predictor: name,
         tau: whole,
-        low: quantile(0.025),
-        high: quantile(0.975),
-        granulated: granulated(of, rows),
-        partial: partial_kendall(whole, kendall(&together), tau(loss, rows)),
+        low,
+        high,
+        granulated: granulated_tau(&cases),
+        partial: partial_kendall(whole, kendall(&together), tau(&with(loss, rows))),
     }
-}
-
-/// Mean over the four settings of the mean tau among networks of one seed that differ in it alone.
-fn granulated(of: fn(&Row) -> f64, rows: &[&Row]) -> f64 {
-    let by_setting = (0..4).map(|setting| {
-        let rest = |row: &Row| {
-            let mut key = row.variant();
-            key[setting] = 0;
-            (row.seed, key)
-        };
-        let mut keys: Vec<_> = rows.iter().map(|row| rest(row)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let taus: Vec<f64> = keys
-            .iter()
-            .map(|key| {
-                let group = rows.iter().copied().filter(|row| rest(row) == *key);
-                tau(of, &group.collect::<Vec<_>>())
-            })
-            .filter(|tau| tau.is_finite())
-            .collect();
-        taus
-    });
-    let means: Vec<f64> = by_setting
-        .filter(|taus| !taus.is_empty())
-        .map(|taus| Summary::of(&taus).mean)
-        .collect();
-    Summary::of(&means).mean
 }
 
 /// Accuracy with a penalty less that without, by seed, in points.
 fn gains(outcomes: &[Penalised], penalty: &str) -> Summary {
-    let plain = outcomes.iter().filter(|o| o.penalty == "none");
+    let plain = outcomes.iter().filter(|o| o.penalty == PLAIN);
     let with = outcomes.iter().filter(|o| o.penalty == penalty);
     let gains: Vec<f64> = with
         .zip(plain)
@@ -553,9 +465,7 @@ fn gains(outcomes: &[Penalised], penalty: &str) -> Summary {
 
 fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> Vec<Verdict> {
     let srr = &correlations[0];
-    let mut others: Vec<f64> = correlations[1..].iter().map(|c| c.tau).collect();
-    others.sort_by(f64::total_cmp);
-    let median = 0.5 * (others[(others.len() - 1) / 2] + others[others.len() / 2]);
+    let others: Vec<f64> = correlations[1..].iter().map(|c| c.tau).collect();
     let gain = gains(outcomes, "SRR");
     vec![
         PREDICTS_GENERALISATION.judge(vec![
@@ -565,7 +475,7 @@ fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> 
             ),
             Measurement::of(
                 "tau of SRR less the median of the other measures",
-                srr.tau - median,
+                srr.tau - median(&others),
             ),
             Measurement::of(
                 "tau of SRR among networks that differ in one setting",
@@ -593,14 +503,15 @@ fn judge(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) -> 
 
 fn chart(rows: &[Row]) -> Chart<'_> {
     let series = ARCHITECTURES.into_iter().enumerate();
-    let series = series.map(|(colour, architecture)| Series {
-        name: architecture.word().into(),
-        points: rows
-            .iter()
-            .filter(|row| row.architecture == architecture)
-            .map(|row| (row.srr, Summary::of(&[row.gap])))
-            .collect(),
-        colour,
+    let series = series.map(|(colour, architecture)| {
+        Series::new(
+            architecture.word(),
+            colour,
+            rows.iter()
+                .filter(|row| row.architecture == architecture)
+                .map(|row| (row.srr, Summary::of(&[row.gap])))
+                .collect(),
+        )
     });
     Chart {
         title: "Sparse rate reduction and generalisation gap, network by network",
@@ -630,7 +541,7 @@ fn print(rows: &[Row], correlations: &[Correlation], outcomes: &[Penalised]) {
     let gaps: Vec<f64> = rows.iter().map(|row| row.gap).collect();
     let gap = Summary::of(&gaps);
     println!("Gap {:.3} +- {:.3} nats.\n", gap.mean, gap.deviation);
-    for name in std::iter::once("none").chain(PENALTIES.map(|(_, name)| name)) {
+    for name in std::iter::once(PLAIN).chain(PENALTIES.map(|(_, name)| name)) {
         let own = outcomes.iter().filter(|o| o.penalty == name);
         let accuracies: Vec<f64> = own.map(|o| 100.0 * o.accuracy).collect();
         let (accuracy, gain) = (Summary::of(&accuracies), gains(outcomes, name));

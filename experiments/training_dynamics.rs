@@ -19,18 +19,18 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
 use whitebox::data::{DataArguments, Split};
 use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{small_network, Comparison, Labels, Variant};
 use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::Networks;
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::layerwise::{measure, Quantity};
-use whitebox::measure::trend::{fraction, Summary};
-use whitebox::model::{Classifier, Config};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::model::Config;
 use whitebox::train::{self, Recipe};
 use whitebox::Result;
 
@@ -111,9 +111,9 @@ struct Settings {
 /// One layer of one network at one stage.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
-    labels: &'static str,
+    labels: String,
     seed: u64,
-    stage: &'static str,
+    stage: String,
     epoch: usize,
     layer: usize,
     official_rate: f64,
@@ -140,12 +140,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let training = data.draw(Split::Train, Some(images), run.seed)?;
     let held_out = data.draw(Split::Test, Some(images.min(2000)), run.seed)?;
-    let [channels, height, width] = training.shape;
-    let config = Config {
-        depth: 6,
-        ..Config::preset("demo")?.with_width(96, 4)?
-    };
-    let config = config.for_images(channels, [height, width], training.classes);
+    let config = small_network(&training, 96, 6)?;
     println!(
         "The layers while a network is trained, claims C-LAY-06 and C-LAY-10-permuted.\n\
          CRATE, {} layers, width {}, {} heads; {} images of {}, {} epochs, {seeds} seeds.",
@@ -163,54 +158,47 @@ fn run(arguments: &Arguments) -> Result<()> {
         training_images: training.len(),
         measured_images: measured,
     };
-    let steps = 2 * seeds * training.len().div_ceil(recipe.batch) * recipe.epochs;
-    let networks = Networks::of(&run, &settings, steps)?;
     let epochs = [1, recipe.epochs / 2, recipe.epochs];
-    let mut rows = Vec::new();
-    for seed in (run.seed..).take(seeds) {
-        for labels in [TRUE, PERMUTED] {
-            let images = match labels {
-                PERMUTED => training.permuted(seed),
-                _ => training.clone(),
-            };
-            let start = Classifier::new(config, seed, &Cpu::default())?;
-            let name = format!("{labels}-{seed}");
-            let lesson = Lesson {
-                images: &images,
-                held_out: &held_out,
-                recipe: &recipe,
+    let plain = Variant::new(TRUE, config, recipe);
+    let permuted = plain.but(PERMUTED, |variant| variant.labels = Labels::Permuted);
+    let variants = [plain, permuted];
+    let comparison = Comparison {
+        stages: &epochs,
+        ..Comparison::new(&training, &held_out, run.seed, seeds)
+    };
+    let networks = Networks::of(&run, &settings, comparison.steps(&variants))?;
+    let indices = held_out.sample(measured, run.seed);
+    let rows = comparison.train(&networks, &variants, |variant, seed, trained| {
+        let networks = [variant.start(seed)?].into_iter().chain(trained.stages);
+        let stages = networks.zip([0].into_iter().chain(epochs));
+        let mut rows = Vec::new();
+        for (stage, (network, epoch)) in STAGES.into_iter().zip(stages) {
+            let found = measure(
+                &network,
+                &held_out,
+                &indices,
+                &QUANTITIES,
+                run.seed,
+                run.threads,
+                |_| {},
+            )?;
+            let accuracy = train::evaluate(&network, &held_out, run.threads, || {})?.accuracy;
+            let [rate, nonzero, subspace] = found.all(QUANTITIES)?;
+            rows.extend((0..config.depth).map(|layer| Row {
+                labels: variant.name.clone(),
                 seed,
-            };
-            let trained = networks.train(&name, start.clone(), lesson, &epochs)?;
-            let stages = [start].into_iter().chain(trained.stages);
-            let indices = held_out.sample(measured, run.seed);
-            let stages = stages.zip([0].into_iter().chain(epochs));
-            for (stage, (network, epoch)) in STAGES.into_iter().zip(stages) {
-                let found = measure(
-                    &network,
-                    &held_out,
-                    &indices,
-                    &QUANTITIES,
-                    run.seed,
-                    run.threads,
-                    |_| {},
-                )?;
-                let accuracy = train::evaluate(&network, &held_out, run.threads, || {})?.accuracy;
-                let [rate, nonzero, subspace] = found.all(QUANTITIES)?;
-                rows.extend((0..config.depth).map(|layer| Row {
-                    labels,
-                    seed,
-                    stage,
-                    epoch,
-                    layer: layer + 1,
-                    official_rate: rate[layer],
-                    nonzero: nonzero[layer],
-                    subspace_rate: subspace[layer],
-                    held_out_accuracy: accuracy,
-                }));
-            }
+                stage: stage.to_owned(),
+                epoch,
+                layer: layer + 1,
+                official_rate: rate[layer],
+                nonzero: nonzero[layer],
+                subspace_rate: subspace[layer],
+                held_out_accuracy: accuracy,
+            }));
         }
-    }
+        Ok(rows)
+    })?;
+    let rows = rows.concat();
     networks.bar().finish_and_clear();
     print(&rows, config.depth);
     table::write(&run.path("layers.csv"), &rows)?;
@@ -233,7 +221,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             let by_layer = (1..=config.depth).map(|layer| {
                 let values: Vec<f64> = rows
                     .iter()
-                    .filter(|r| (r.labels, r.stage, r.layer) == (TRUE, stage, layer))
+                    .filter(|r| (&*r.labels, &*r.stage, r.layer) == (TRUE, stage, layer))
                     .map(value)
                     .collect();
                 Summary::of(&values)
@@ -257,7 +245,7 @@ fn judge(rows: &[Row], depth: usize, classes: usize) -> Vec<Verdict> {
         let last = |seed: u64, stage: &str| {
             let mut found = rows.iter();
             found
-                .find(|r| (r.labels, r.seed, r.stage, r.layer) == (labels, seed, stage, depth))
+                .find(|r| (&*r.labels, r.seed, &*r.stage, r.layer) == (labels, seed, stage, depth))
                 .map_or(f64::NAN, value)
         };
         let own = rows
@@ -275,7 +263,7 @@ fn judge(rows: &[Row], depth: usize, classes: usize) -> Vec<Verdict> {
     let guessing = 1.0 / classes as f64;
     let accuracies: Vec<f64> = rows
         .iter()
-        .filter(|r| (r.labels, r.stage, r.layer) == (PERMUTED, STAGES[3], depth))
+        .filter(|r| (&*r.labels, &*r.stage, r.layer) == (PERMUTED, STAGES[3], depth))
         .map(|r| r.held_out_accuracy / guessing)
         .collect();
     let both = "fraction of seeds where R^c falls at both";
@@ -311,8 +299,8 @@ fn print(rows: &[Row], depth: usize) {
     );
     for first in rows.iter().filter(|row| row.layer == 1) {
         let same = |row: &&Row| {
-            (row.labels, row.seed, row.stage, row.layer)
-                == (first.labels, first.seed, first.stage, depth)
+            (&row.labels, row.seed, &row.stage, row.layer)
+                == (&first.labels, first.seed, &first.stage, depth)
         };
         if let Some(last) = rows.iter().find(same) {
             println!(

@@ -16,18 +16,18 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dfdx::prelude::Cpu;
 use serde::Serialize;
-use whitebox::data::{DataArguments, Images, Split};
+use whitebox::data::{DataArguments, Split};
 use whitebox::harness::chart::{Axis, Chart, Scale as AxisScale, Series};
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
+use whitebox::harness::comparison::{small_network, Comparison, Labels, Variant};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::networks::{Lesson, Networks};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::model::transfer::transfer;
-use whitebox::model::{Classifier, Config};
+use whitebox::model::Config;
 use whitebox::train::augment::Augmentation;
 use whitebox::train::Recipe;
 use whitebox::Result;
@@ -150,12 +150,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         learning_rate: 1e-3,
         ..pretraining.clone()
     });
-    let [channels, height, width] = training.shape;
     let config = Config {
-        depth: 4,
-        ..Config::preset("demo")?.with_width(64, 4)?
+        classes: half,
+        ..small_network(&training, 64, 4)?
     };
-    let config = config.for_images(channels, [height, width], half);
     let settings = Settings {
         network: config,
         pretraining: pretraining.clone(),
@@ -169,36 +167,38 @@ fn run(arguments: &Arguments) -> Result<()> {
         data.data.word(),
         old_images.len(),
     );
-    let length = |images: usize, recipe: &Recipe| images.div_ceil(recipe.batch) * recipe.epochs;
+    let plain = Variant::new(Origin::Pretrained.word(), config, pretraining);
+    let permuted = plain.but(Origin::PermutedLabels.word(), |variant| {
+        variant.labels = Labels::Permuted;
+    });
+    let pretrained = [plain, permuted];
+    let earlier = Comparison::new(&old_images, &old_held_out, run.seed, seeds);
     let tuning: usize = few
         .iter()
         .zip(&fine_tuning)
-        .map(|(&n, r)| length(n, r))
+        .map(|(&images, recipe)| images.div_ceil(recipe.batch) * recipe.epochs)
         .sum();
-    let all = seeds * (2 * length(old_images.len(), &pretraining) + Origin::ALL.len() * tuning);
-    let networks = Networks::of(&run, &settings, all)?;
+    let steps = earlier.steps(&pretrained) + seeds * Origin::ALL.len() * tuning;
+    let networks = Networks::of(&run, &settings, steps)?;
+    let starts = earlier.train(&networks, &pretrained, |variant, seed, trained| {
+        let labels = variant.labels;
+        Ok((seed, labels, transfer(&trained.network, config, seed)?))
+    })?;
     let mut rows = Vec::new();
-    for seed in (run.seed..).take(seeds) {
+    for seed in earlier.seeds.clone() {
         for origin in Origin::ALL {
-            let fresh = || Classifier::new(config, seed, &Cpu::default());
-            let pretrain = |images: &Images, name: &str| {
-                let lesson = Lesson {
-                    images,
-                    held_out: &old_held_out,
-                    recipe: &pretraining,
-                    seed,
-                };
-                let trained = networks.train(&format!("{name}-{seed}"), fresh()?, lesson, &[])?;
-                transfer(
-                    &trained.network,
-                    config.for_images(channels, [height, width], half),
-                    seed,
-                )
+            let after = |labels| {
+                let own = starts.iter().find(|s| (s.0, s.1) == (seed, labels));
+                own.map(|s| s.2.clone())
             };
             let start = match origin {
-                Origin::Scratch => fresh()?,
-                Origin::Pretrained => pretrain(&old_images, "old")?,
-                Origin::PermutedLabels => pretrain(&old_images.permuted(seed), "permuted")?,
+                Origin::Scratch => None,
+                Origin::Pretrained => after(Labels::True),
+                Origin::PermutedLabels => after(Labels::Permuted),
+            };
+            let start = match start {
+                Some(start) => start,
+                None => pretrained[0].start(seed)?,
             };
             for (&count, recipe) in few.iter().zip(&fine_tuning) {
                 let images = new_images.subset(&new_images.sample(count, seed))?;
@@ -278,17 +278,15 @@ fn judge(rows: &[Row], fewest: usize) -> Vec<Verdict> {
 }
 
 fn chart(rows: &[Row], few: [usize; 3]) -> Chart<'_> {
-    let series = Origin::ALL
-        .into_iter()
-        .enumerate()
-        .map(|(colour, origin)| Series {
-            name: origin.word().into(),
-            points: few
-                .iter()
+    let series = Origin::ALL.into_iter().enumerate().map(|(colour, origin)| {
+        Series::new(
+            origin.word(),
+            colour,
+            few.iter()
                 .map(|&n| (n as f64, Summary::of(&accuracies(rows, origin, n))))
                 .collect(),
-            colour,
-        });
+        )
+    });
     Chart {
         title: "Accuracy on new classes",
         horizontal: Axis {

@@ -1,9 +1,8 @@
 //! A measured number with what is known of its uncertainty.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Beta, ContinuousCDF};
 
-use crate::measure::trend::{student_quantile, Summary};
+use crate::measure::statistics::{clopper_pearson, student_quantile, Summary};
 
 /// Probability on either side of an interval: both ends together are one-sided limits at 95 %, so that a
 /// criterion is a one-sided test at 5 %, and a pair of criteria around a margin are two one-sided tests.
@@ -91,18 +90,9 @@ impl Measured {
 
     /// The share of `count` that `hits` are, with Clopper and Pearson's limits.
     pub fn share(unit: Unit, hits: usize, count: usize) -> Self {
-        let (hit, missed) = (hits as f64, (count - hits.min(count)) as f64);
-        let limit = |a: f64, b: f64, probability: f64, at_the_end: f64| match Beta::new(a, b) {
-            Ok(beta) => beta.inverse_cdf(probability),
-            // The end of the range, which no count of the other sort contradicts.
-            Err(_) => at_the_end,
-        };
-        let interval = [
-            limit(hit, missed + 1.0, TAIL, 0.0),
-            limit(hit + 1.0, missed, 1.0 - TAIL, 1.0),
-        ];
+        let interval = clopper_pearson(hits, count, TAIL);
         Self {
-            value: hit / count as f64,
+            value: hits as f64 / count as f64,
             interval: (count > 0).then_some(interval),
             unit,
             count,

@@ -108,6 +108,11 @@ impl Run {
         self.folder.join(file)
     }
 
+    /// Name of the experiment.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The folder that is written to.
     pub fn folder(&self) -> &Path {
         &self.folder

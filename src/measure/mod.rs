@@ -15,10 +15,12 @@
 //! | [`linear`] | the linear classifier on pixels |
 //! | [`maxima`] | where ascent on the rate reduction with labels ends |
 //! | [`membership`] | attention's weights against memberships |
+//! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
 //! | [`sign`] | which sign of the step compresses |
+//! | [`statistics`] | mean, share and difference with their limits |
 //! | [`sweep`] | drawn tokens with one setting moved |
 //! | [`token_statistics`] | token statistics attention against its derivation |
-//! | [`trend`] | mean, deviation, rank correlation |
+//! | [`trend`] | the trend of a curve over layers |
 //! | [`unrolled`] | ISTA steps against the objective they descend from |
 
 pub mod clusters;
@@ -34,7 +36,9 @@ pub mod layerwise;
 pub mod linear;
 pub mod maxima;
 pub mod membership;
+pub mod rank_correlation;
 pub mod sign;
+pub mod statistics;
 pub mod sweep;
 pub mod token_statistics;
 pub mod trend;

@@ -213,6 +213,22 @@ impl Config {
         Ok(self)
     }
 
+    /// The same network with the width, of the multiples of the number of heads up to `widest`, whose number of
+    /// parameters is nearest to `wanted`; the smaller of two that are as near.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the number of heads is 0.
+    pub fn with_parameters_near(self, wanted: usize, widest: usize) -> Result<Self> {
+        let mut best = self.with_width(self.heads, self.heads)?;
+        for width in (2 * self.heads..=widest).step_by(self.heads) {
+            let config = self.with_width(width, self.heads)?;
+            if config.parameters().abs_diff(wanted) < best.parameters().abs_diff(wanted) {
+                best = config;
+            }
+        }
+        Ok(best)
+    }
+
     /// Refuses sizes that no network can have.
     ///
     /// # Errors
@@ -377,6 +393,27 @@ mod tests {
         ] {
             assert_eq!(Config::preset(name).unwrap().parameters(), count);
         }
+    }
+
+    #[test]
+    fn a_width_is_found_for_a_number_of_parameters() {
+        let vit = Config::preset("vit-small").unwrap();
+        let found = |wanted, widest| vit.with_parameters_near(wanted, widest).unwrap();
+        assert_eq!(found(22_050_664, 1024), vit);
+        // A parameter more or fewer changes nothing; the widest that is allowed does.
+        assert_eq!(found(22_050_665, 1024).d, 384);
+        assert_eq!(found(22_050_664, 192).d, 192);
+        let tiny = vit.with_width(6, 6).unwrap();
+        assert_eq!(found(0, 1024), tiny);
+        // Equal parameters with CRATE-Base: ViT-Small by the papers, a little wider by the count.
+        let wanted = Config::preset("crate-base").unwrap().parameters();
+        let near = found(wanted, 1024);
+        let distance = |c: Config| c.parameters().abs_diff(wanted);
+        assert_eq!(near.d, 390);
+        assert!(distance(near) < distance(vit.with_width(384, 6).unwrap()));
+        assert!(distance(near) < distance(vit.with_width(396, 6).unwrap()));
+        let headless = Config { heads: 0, ..vit };
+        assert!(headless.with_parameters_near(1, 8).is_err());
     }
 
     #[test]

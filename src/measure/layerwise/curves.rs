@@ -2,7 +2,7 @@
 
 use super::quantity::Quantity;
 use crate::error::{Error, Result};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 
 /// One quantity over all layers and images.
 #[derive(Debug, Clone, PartialEq)]
