@@ -3,7 +3,7 @@
 use serde::Serialize;
 use whitebox::harness::chart::{Chart, Series};
 use whitebox::harness::experiment::Shown;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::Result;
 
 use super::network::{Layer, Row};
