@@ -40,9 +40,10 @@ use layers::Row;
 type Found = experiment::Found<Settings, Vec<Row>>;
 
 /// The stages that are measured, in order.
-const STAGES: [&str; 4] = [BEFORE, FIRST, "half way", END];
+const STAGES: [&str; 4] = [BEFORE, FIRST, HALF_WAY, END];
 const BEFORE: &str = "before training";
 const FIRST: &str = "first epoch";
+const HALF_WAY: &str = "half way";
 const END: &str = "end";
 
 /// The labels that a network is trained on.
