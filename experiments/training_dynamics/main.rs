@@ -7,9 +7,9 @@
 //! A network is trained from several seeds, and its layers are measured before the first step, after the
 //! first epoch, half way and at the end, on held-out images.
 //!
-//! **Claim** C-LAY-10-permuted (after the overview, chapter on the white-box transformer: many losses
+//! **Claim** C-LAY-10-permuted (this project's, after the overview, chapter on the white-box transformer: many losses
 //! give compressing layers): the same happens on permuted labels. If it does, compression is no sign of
-//! anything that was learned about the classes.
+//! anything that was learned about the classes. If it does not, though the labels were fitted, it is one.
 //!
 //! **Criteria**: the claims below. Their bounds were fixed before the first run, what decides and by which limits
 //! after it.
@@ -141,10 +141,17 @@ impl Experiment for TrainingDynamics {
             let networks = [(0, start)]
                 .into_iter()
                 .chain(epochs.into_iter().zip(trained.stages));
+            let images = variant.labels.of(&training, seed);
             let mut rows = Vec::new();
             for (stage, (epoch, network)) in STAGES.into_iter().zip(networks) {
                 let of = (&*variant.name, seed, stage, epoch);
-                rows.extend(layers::rows(of, &network, &held_out, &indices, run)?);
+                rows.extend(layers::rows(
+                    of,
+                    &network,
+                    [&images, &held_out],
+                    &indices,
+                    run,
+                )?);
             }
             Ok(rows)
         })?;
