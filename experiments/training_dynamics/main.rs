@@ -11,12 +11,16 @@
 //! give compressing layers): the same happens on permuted labels. If it does, compression is no sign of
 //! anything that was learned about the classes. If it does not, though the labels were fitted, it is one.
 //!
+//! **Claim** C-LAY-01-seeds: what [C-LAY-01](layerwise.rs) asks of one network, asked of these. It was added after the
+//! run, with the bounds that C-LAY-01 had before.
+//!
 //! **Criteria**: the claims below. Their bounds were fixed before the first run, what decides and by which limits
 //! after it.
 //!
 //! **Run**: `cargo run --release --bin exp_training_dynamics`: about ten minutes on two cores. An
 //! interrupted run goes on with the training it was at.
 
+mod depth;
 mod layers;
 mod permuted;
 mod show;
@@ -97,7 +101,8 @@ struct TrainingDynamics;
 impl Experiment for TrainingDynamics {
     const NAME: &'static str = "training_dynamics";
     const TITLE: &'static str = "The layers of a network while it is trained";
-    const CLAIMS: &'static [&'static [Claim<Found>]] = &[stages::CLAIMS, permuted::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] =
+        &[stages::CLAIMS, permuted::CLAIMS, depth::CLAIMS];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Vec<Row>;

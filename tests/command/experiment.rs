@@ -99,7 +99,7 @@ fn experiments_that_train_run_through_on_made_up_pictures() {
         (env!("CARGO_BIN_EXE_exp_codebook"), 2),
         (env!("CARGO_BIN_EXE_exp_optimiser"), 1),
         (env!("CARGO_BIN_EXE_exp_srr_generalization"), 2),
-        (env!("CARGO_BIN_EXE_exp_training_dynamics"), 3),
+        (env!("CARGO_BIN_EXE_exp_training_dynamics"), 4),
         (env!("CARGO_BIN_EXE_exp_transfer"), 1),
     ] {
         let folder = tempfile::tempdir().unwrap();
