@@ -489,18 +489,19 @@ impl Sweep {
             .filter(|(_, which)| {
                 self.name == "step" || !matches!(which, Direction::Exact | Direction::Subtracted)
             })
-            .map(|(colour, &direction)| Series {
-                name: direction.name().to_owned(),
-                points: rows
-                    .iter()
-                    .filter(|r| {
-                        (r.sweep, r.direction, r.quantity) == (self.name, direction, quantity)
-                    })
-                    // Beyond 1 the first order blows up: the picture shows what the others do.
-                    .filter(|r| r.mean.abs() <= 1.5)
-                    .map(|r| (r.setting, r.summary()))
-                    .collect(),
-                colour,
+            .map(|(colour, &direction)| {
+                Series::new(
+                    direction.name(),
+                    colour,
+                    rows.iter()
+                        .filter(|r| {
+                            (r.sweep, r.direction, r.quantity) == (self.name, direction, quantity)
+                        })
+                        // Beyond 1 the first order blows up: the picture shows what the others do.
+                        .filter(|r| r.mean.abs() <= 1.5)
+                        .map(|r| (r.setting, r.summary()))
+                        .collect(),
+                )
             })
             .collect();
         Chart {

@@ -59,11 +59,11 @@ fn chart(rows: &[Row]) -> Chart<'_> {
         points.sort_unstable();
         points.dedup();
         let point = |(count, network)| (count as f64, over_seeds(&scores(rows, network)));
-        Series {
-            name: architecture.word().into(),
-            points: points.into_iter().map(point).collect(),
+        Series::new(
+            architecture.word(),
             colour,
-        }
+            points.into_iter().map(point).collect(),
+        )
     });
     Chart {
         title: "Accuracy and size, trained alike",

@@ -492,24 +492,25 @@ impl Results {
         let series = Method::ALL
             .iter()
             .enumerate()
-            .map(|(colour, &method)| Series {
-                name: method.name().to_owned(),
-                points: self
-                    .moments
-                    .iter()
-                    .filter(|r| r.populated == 4 && r.method == method)
-                    // The right subspace leaves nothing but rounding: off the chart.
-                    .filter(|r| r.error_ratio > 1e-6)
-                    .map(|r| {
-                        let value = Summary {
-                            mean: r.error_ratio,
-                            deviation: r.error_ratio_deviation,
-                            count: r.draws,
-                        };
-                        (r.noise, value)
-                    })
-                    .collect(),
-                colour,
+            .map(|(colour, &method)| {
+                Series::new(
+                    method.name(),
+                    colour,
+                    self.moments
+                        .iter()
+                        .filter(|r| r.populated == 4 && r.method == method)
+                        // The right subspace leaves nothing but rounding: off the chart.
+                        .filter(|r| r.error_ratio > 1e-6)
+                        .map(|r| {
+                            let value = Summary {
+                                mean: r.error_ratio,
+                                deviation: r.error_ratio_deviation,
+                                count: r.draws,
+                            };
+                            (r.noise, value)
+                        })
+                        .collect(),
+                )
             })
             .collect();
         Chart {

@@ -320,22 +320,23 @@ impl Results {
         let series = METHODS
             .into_iter()
             .enumerate()
-            .map(|(colour, method)| Series {
-                name: method.to_owned(),
-                points: self
-                    .posterior
-                    .iter()
-                    .filter(|r| r.method == method)
-                    .map(|r| {
-                        let value = Summary {
-                            mean: r.error,
-                            deviation: r.deviation,
-                            count: r.draws,
-                        };
-                        (r.t, value)
-                    })
-                    .collect(),
-                colour,
+            .map(|(colour, method)| {
+                Series::new(
+                    method,
+                    colour,
+                    self.posterior
+                        .iter()
+                        .filter(|r| r.method == method)
+                        .map(|r| {
+                            let value = Summary {
+                                mean: r.error,
+                                deviation: r.deviation,
+                                count: r.draws,
+                            };
+                            (r.t, value)
+                        })
+                        .collect(),
+                )
             })
             .collect();
         Chart {

@@ -106,11 +106,11 @@ fn chart(rows: &[Row]) -> Chart<'_> {
     let series = ARCHITECTURES.into_iter().enumerate();
     let series = series.map(|(colour, architecture)| {
         let own = rows.iter().filter(|row| row.architecture == architecture);
-        Series {
-            name: architecture.word().into(),
-            points: own.map(|row| (row.srr, Summary::of(&[row.gap]))).collect(),
+        Series::new(
+            architecture.word(),
             colour,
-        }
+            own.map(|row| (row.srr, Summary::of(&[row.gap]))).collect(),
+        )
     });
     Chart {
         title: "Sparse rate reduction and generalisation gap, network by network",

@@ -23,11 +23,7 @@ pub(super) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
 fn chart<'a>(rows: &[Row], sizes: &[usize]) -> Chart<'a> {
     let series = Origin::ALL.into_iter().enumerate().map(|(colour, origin)| {
         let point = |&n: &usize| (n as f64, over_seeds(&scores(rows, origin, n)));
-        Series {
-            name: origin.word().into(),
-            points: sizes.iter().map(point).collect(),
-            colour,
-        }
+        Series::new(origin.word(), colour, sizes.iter().map(point).collect())
     });
     Chart {
         title: "Accuracy on new classes",

@@ -84,6 +84,18 @@ pub fn update_through(
     sum
 }
 
+/// `sum_k U_k U_k^T X`: what the subspaces hold of `X`, as often as they hold it.
+///
+/// # Shapes
+/// x (d, N), bases (K, d, p); gives (d, N).
+pub fn reconstruction(x: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>) -> Array2<f64> {
+    let mut sum = Array2::zeros(x.dim());
+    for basis in bases.outer_iter() {
+        sum += &basis.dot(&basis.t().dot(&x));
+    }
+    sum
+}
+
 /// `MSSA(Z | U_[K]) = c sum_k U_k SSA(Z | U_k)`, the papers' form.
 ///
 /// # Shapes

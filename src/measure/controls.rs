@@ -5,6 +5,8 @@ use rand::seq::SliceRandom;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
+use crate::exact::mssa::doubly_stochastic;
+
 /// A step in which every token goes as far as in `step`, in a random direction.
 ///
 /// # Shapes
@@ -61,6 +63,12 @@ pub fn partners_shuffled(map: ArrayView2<'_, f64>, order: &[usize]) -> Array2<f6
     shuffled
 }
 
+/// A doubly stochastic map (N, N) that knows nothing of any token: entries uniform on 0.01 to 1, balanced.
+pub fn random_map(count: usize, rng: &mut impl Rng) -> Array2<f64> {
+    let scores = Array2::from_shape_simple_fn((count, count), || rng.gen_range(0.01..1.0f64));
+    doubly_stochastic(scores, 200)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +115,13 @@ mod tests {
         }
         let kept = partners_shuffled(map.view(), &[0, 1, 2, 3]);
         assert_eq!(kept, map);
+    }
+    #[test]
+    fn a_random_map_is_doubly_stochastic() {
+        let map = random_map(12, &mut seed::stream(3, "map"));
+        for axis in [Axis(0), Axis(1)] {
+            assert!(map.sum_axis(axis).iter().all(|s| (s - 1.0).abs() < 1e-12));
+        }
+        assert!(map.iter().all(|&v| v > 0.0));
     }
 }

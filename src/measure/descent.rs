@@ -2,7 +2,7 @@
 //! the rate.
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::exact::linear::{cosine, inner};
@@ -12,7 +12,7 @@ use crate::exact::{subspace_rate, subspace_rate_gradient};
 
 /// A direction in which a compression step may move the tokens `Z`. All are in the units of `Z`:
 /// one step of length `kappa c` is `Z + kappa c direction`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// `-grad R^c / c`: what the papers set out from.
@@ -51,6 +51,17 @@ impl Direction {
             Self::Shrinkage => "shrinkage, -Z",
         }
     }
+}
+
+/// What a step along a direction is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effect {
+    /// Cosine with steepest descent.
+    pub cosine: f64,
+    /// The same, growing and shrinking of all tokens alike taken out of both.
+    pub cosine_beyond_shrinkage: f64,
+    /// `R^c` after the step over `R^c` before, less 1.
+    pub relative_change: f64,
 }
 
 /// Tokens with the exact gradient of `R^c` there, and all directions.
@@ -111,6 +122,24 @@ impl<'a> Descent<'a> {
             without(self.exact.view(), self.z),
         );
         cosine(step.view(), exact.view())
+    }
+
+    /// What a step of length `kappa c = step` along each of [`Direction::ALL`] is worth.
+    ///
+    /// # Errors
+    /// As [`subspace_rate`].
+    pub fn effects(&self, step: f64) -> Result<[Effect; Direction::ALL.len()]> {
+        let before = self.rate()?;
+        let mut effects = Vec::with_capacity(Direction::ALL.len());
+        for which in Direction::ALL {
+            let direction = self.direction(which);
+            effects.push(Effect {
+                cosine: self.cosine(direction.view()),
+                cosine_beyond_shrinkage: self.cosine_beyond_shrinkage(direction.view()),
+                relative_change: self.rate_after(direction.view(), step)? / before - 1.0,
+            });
+        }
+        Ok(std::array::from_fn(|index| effects[index]))
     }
 
     /// `R^c` at the tokens.
@@ -182,5 +211,19 @@ mod tests {
         let tilted = &exact + &(&z * 3.0);
         assert!((descent.cosine_beyond_shrinkage(tilted.view()) - 1.0).abs() < 1e-12);
         assert!(descent.cosine(tilted.view()) < 0.9);
+    }
+    #[test]
+    fn every_direction_has_its_effect() {
+        let bases = orthogonal_bases(3, "bases", 2, 3).unwrap();
+        let z = gaussian(3, "z", 6, 9);
+        let descent = Descent::at(z.view(), bases.view(), 0.6, 1.0).unwrap();
+        let effects = descent.effects(0.01).unwrap();
+        let of = |which: Direction| effects[which as usize];
+        assert!((of(Direction::Exact).cosine - 1.0).abs() < 1e-12);
+        assert!(of(Direction::Exact).relative_change < 0.0);
+        assert!(of(Direction::Shrinkage).cosine_beyond_shrinkage.abs() < 1e-12);
+        let (added, subtracted) = (of(Direction::Added), of(Direction::Subtracted));
+        assert!((added.cosine + subtracted.cosine).abs() < 1e-14);
+        assert!(added.relative_change > 0.0 && subtracted.relative_change < 0.0);
     }
 }

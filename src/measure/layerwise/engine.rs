@@ -125,7 +125,7 @@ fn measure_pieces<D: Backbone<f32>>(
         for layer in 0..layers.len() {
             for (position, &image) in pieces[piece].iter().enumerate() {
                 let shared = Shared::new(&recorder, &layers, layer, position, image);
-                let own = quantities.iter().map(|&quantity| shared.value(quantity));
+                let own = quantities.iter().map(|q| q.of(&shared.view(q.sites())));
                 values.push(own.collect::<Result<Vec<f64>>>()?);
                 zero_tokens += shared.zero_tokens();
             }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 use rand_chacha::ChaCha8Rng;
 
-use super::quantity::Quantity;
 use crate::data::subspaces::orthogonal_bases;
 use crate::error::{Error, Result};
 use crate::exact::log_determinant::Prepared;
@@ -114,12 +113,12 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The value of `quantity`.
-    pub(super) fn value(&self, quantity: Quantity) -> Result<f64> {
-        quantity.of(&View {
+    /// As a quantity sees it that names `sites`.
+    pub(super) fn view(&'a self, sites: &'static [Site]) -> View<'a> {
+        View {
             shared: self,
-            quantity,
-        })
+            sites,
+        }
     }
 
     /// Head-token pairs of length zero, if the official rate was asked for.
@@ -157,17 +156,17 @@ impl<'a> Shared<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
     shared: &'a Shared<'a>,
-    quantity: Quantity,
+    sites: &'static [Site],
 }
 
 impl<'a> View<'a> {
     /// Refuses a site that the quantity's entry does not name, whatever other quantities have recorded.
     fn declared(&self, site: Site) -> Result<()> {
-        if self.quantity.sites().contains(&site) {
+        if self.sites.contains(&site) {
             return Ok(());
         }
         Err(Error::Unmeasured {
-            what: format!("{site:?}, for the quantity {}", self.quantity),
+            what: format!("{site:?} for a quantity of {:?}", self.sites),
             remedy: "name the site in the quantity's entry".into(),
         })
     }
