@@ -25,9 +25,10 @@ use clap::Parser;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand::Rng;
 use serde::Serialize;
-use whitebox::data::subspaces::{gaussian, unit_columns, UnionOfSubspaces};
+use whitebox::data::subspaces::{gaussian, UnionOfSubspaces};
 use whitebox::exact::mssa::{attention_update, doubly_stochastic};
 use whitebox::exact::neumann::radius;
+use whitebox::exact::scale_free::unit_tokens;
 use whitebox::exact::subspace_rate;
 use whitebox::harness::chart::{Axis as ChartAxis, Chart, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
@@ -555,13 +556,14 @@ fn sign_question(middle: &Settings, run: &Run) -> Result<Vec<SignCell>> {
             for epsilon_squared in [0.01f64, 0.25, 1.0, 4.0] {
                 let draws = parallel::map(middle.draws, run.threads, |draw| {
                     let drawn = middle.model().draw(run.seed, draw)?;
-                    let z = unit_columns(&match tokens {
+                    let z = match tokens {
                         "no structure" => {
                             let (d, n) = drawn.noisy.dim();
                             gaussian(run.seed, &format!("no structure {draw}"), d, n)
                         }
                         _ => drawn.noisy,
-                    });
+                    };
+                    let z = unit_tokens(z.view());
                     let epsilon = epsilon_squared.sqrt();
                     let descent =
                         Descent::at(z.view(), drawn.bases.view(), epsilon, softmax_scale)?;
@@ -575,8 +577,8 @@ fn sign_question(middle: &Settings, run: &Run) -> Result<Vec<SignCell>> {
                         falls(&added)?,
                         falls(&subtracted)?,
                         falls(&convex)?,
-                        falls(&unit_columns(&added))?,
-                        falls(&unit_columns(&subtracted))?,
+                        falls(&unit_tokens(added.view()))?,
+                        falls(&unit_tokens(subtracted.view()))?,
                         descent.rate_of(added.view())? < descent.rate_of((&z * ratio).view())?,
                     ])
                 })?;
