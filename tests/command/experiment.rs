@@ -101,11 +101,11 @@ fn a_record_vouches_for_its_files_and_every_run_is_remembered() {
 #[test]
 fn experiments_that_train_run_through_on_made_up_pictures() {
     for (program, verdicts) in [
-        (env!("CARGO_BIN_EXE_exp_classify"), 4),
+        (env!("CARGO_BIN_EXE_exp_classify"), 5),
         (env!("CARGO_BIN_EXE_exp_codebook"), 2),
         (env!("CARGO_BIN_EXE_exp_optimiser"), 1),
         (env!("CARGO_BIN_EXE_exp_srr_generalization"), 2),
-        (env!("CARGO_BIN_EXE_exp_training_dynamics"), 2),
+        (env!("CARGO_BIN_EXE_exp_training_dynamics"), 4),
         (env!("CARGO_BIN_EXE_exp_transfer"), 1),
     ] {
         let folder = tempfile::tempdir().unwrap();
