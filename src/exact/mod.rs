@@ -14,6 +14,7 @@
 //! | [`spectrum`] | how many directions a matrix fills |
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
+//! | [`polar`] | the orthogonal matrix nearest to a matrix |
 //! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
@@ -40,6 +41,7 @@ pub mod mixture;
 pub mod mssa;
 pub mod neumann;
 pub mod official_rate;
+pub mod polar;
 pub mod scale_free;
 pub mod spectrum;
 pub mod tssa;

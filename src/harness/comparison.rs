@@ -7,11 +7,91 @@ use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 
 use super::networks::{Lesson, Networks, Trained};
-use crate::data::Images;
+use super::run::Run;
+use crate::claim::{Measured, Unit};
+use crate::data::{DataArguments, Images, Split};
 use crate::error::Result;
+use crate::measure::linear;
 use crate::measure::statistics::{paired_differences, Summary};
 use crate::model::{Classifier, Config};
+use crate::train::augment::Augmentation;
 use crate::train::Recipe;
+
+/// Flags of a comparison of small networks.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ComparisonFlags {
+    /// Which images.
+    #[command(flatten)]
+    pub data: DataArguments,
+    /// Seeds.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
+    pub seeds: u32,
+    /// Training images.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub images: u32,
+    /// Passes over them.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+}
+
+/// What a comparison of small networks has to train and look at.
+#[derive(Debug, Clone)]
+pub struct Material {
+    /// Training images.
+    pub training: Images,
+    /// Training images held back, to choose by; as many as a tenth where they are asked for, else none.
+    pub validation: Option<Images>,
+    /// Held-out images.
+    pub held_out: Images,
+    /// [`Recipe::demo`] of this length, in small batches, on images as they are: so short a training does not
+    /// overfit.
+    pub recipe: Recipe,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// Accuracy of the linear classifier on pixels, the floor.
+    pub linear_accuracy: f64,
+}
+
+impl ComparisonFlags {
+    /// Draws the images, a tenth more of them if some are to be `held_back`.
+    ///
+    /// # Errors
+    /// Those of [`DataArguments::draw`] and [`linear::accuracy`].
+    pub fn material(&self, run: &Run, held_back: bool) -> Result<Material> {
+        let images = run.count(200, self.images);
+        let tenth = if held_back { images / 10 } else { 0 };
+        let drawn = self
+            .data
+            .draw(Split::Train, Some(images + tenth), run.seed)?;
+        let held_out = self
+            .data
+            .draw(Split::Test, run.quick.then_some(100), run.seed)?;
+        let indices: Vec<usize> = (0..drawn.len()).collect();
+        let (aside, rest) = indices.split_at(tenth.min(drawn.len() / 2));
+        let (training, validation) = match held_back {
+            false => (drawn, None),
+            true => (drawn.subset(rest)?, Some(drawn.subset(aside)?)),
+        };
+        [&training]
+            .into_iter()
+            .chain(&validation)
+            .for_each(|images| run.reads(images));
+        run.reads(&held_out);
+        Ok(Material {
+            recipe: Recipe {
+                epochs: run.count(1, self.epochs),
+                batch: 64,
+                augmentation: Augmentation::default(),
+                ..Recipe::demo()
+            },
+            seeds: run.count(2, self.seeds),
+            linear_accuracy: linear::accuracy(&training, &held_out)?,
+            training,
+            validation,
+            held_out,
+        })
+    }
+}
 
 /// The labels that a variant is trained on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -185,19 +265,46 @@ impl Training {
             accuracy: trained.accuracy(),
         }
     }
+
+    /// Its accuracy under its seed.
+    pub fn scored(&self) -> (u64, f64) {
+        (self.seed, self.accuracy)
+    }
 }
 
 /// Values under their seeds.
 pub type BySeed = Vec<(u64, f64)>;
+
+/// Accuracies of the rows that `own` picks, in per cent.
+pub fn accuracies<R>(rows: &[R], own: impl Fn(&R) -> bool, of: fn(&R) -> (u64, f64)) -> BySeed {
+    let own = rows.iter().filter(|row| own(row)).map(of);
+    own.map(|(seed, accuracy)| (seed, 100.0 * accuracy))
+        .collect()
+}
 
 /// Mean and spread over the seeds.
 pub fn over_seeds(values: &[(u64, f64)]) -> Summary {
     Summary::of(&values.iter().map(|v| v.1).collect::<Vec<_>>())
 }
 
-/// Mean and spread of the differences `first - second`, seed by seed; of no value unless both have the same seeds.
-pub fn difference(first: &[(u64, f64)], second: &[(u64, f64)]) -> Summary {
-    Summary::of(&paired_differences(first, second).unwrap_or_default())
+/// The mean over networks of values under their seeds, with its limits.
+pub fn mean(values: &[(u64, f64)]) -> Measured {
+    Measured::mean(
+        Unit::Network,
+        &values.iter().map(|v| v.1).collect::<Vec<_>>(),
+    )
+}
+
+/// The mean over networks of what values have above `floor`, a number without uncertainty, with its limits.
+pub fn above(values: &[(u64, f64)], floor: f64) -> Measured {
+    let above = values.iter().map(|(seed, value)| (*seed, value - floor));
+    mean(&above.collect::<Vec<_>>())
+}
+
+/// The mean of the differences `first - second`, seed by seed, with its limits; none unless both have the same seeds.
+pub fn less(first: &[(u64, f64)], second: &[(u64, f64)]) -> Option<Measured> {
+    let differences = paired_differences(first, second)?;
+    Some(Measured::mean(Unit::Network, &differences))
 }
 
 /// Lines of means with half of their 95 % intervals, `digits` after the point, under the names of the columns, for
@@ -254,9 +361,10 @@ mod tests {
     #[test]
     fn differences_are_taken_seed_by_seed() {
         let (first, second) = ([(0, 3.0), (1, 7.0)], [(1, 6.0), (0, 1.0)]);
-        let found = difference(&first, &second);
-        assert_eq!((found.mean, found.count), (1.5, 2));
-        assert_eq!(difference(&first, &second[..1]).count, 0);
+        let found = less(&first, &second).unwrap();
+        assert_eq!((found.value, found.count), (1.5, 2));
+        assert_eq!(found.values, [2.0, 1.0]);
+        assert_eq!(less(&first, &second[..1]), None);
     }
 
     #[test]

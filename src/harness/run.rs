@@ -100,6 +100,14 @@ impl Run {
         })
     }
 
+    /// `quick` images or draws for a trial, else `full`.
+    pub fn count(&self, quick: usize, full: u32) -> usize {
+        match self.quick {
+            true => quick,
+            false => full as usize,
+        }
+    }
+
     /// Where a table or figure goes. The record will vouch for it.
     pub fn path(&self, file: &str) -> PathBuf {
         let files = self.files.lock();

@@ -28,6 +28,12 @@ pub enum Architecture {
     CrateMhsa,
     /// CRATE with a two-layer perceptron and a skip around it in place of ISTA.
     CrateMlp,
+    /// CRATE whose MSSA writes with the bases it reads with, up to a learned scale, as the derivation has it.
+    CrateTied,
+    /// CRATE whose dictionaries are orthogonal, as the derivation has them.
+    CrateOrthogonal,
+    /// Both.
+    CrateTiedOrthogonal,
     /// The transformer that the papers compare with: multi-head self-attention and perceptrons, its
     /// embedding, its head.
     Vit,
@@ -44,12 +50,25 @@ impl Architecture {
         matches!(self, Self::CrateMlp | Self::Vit)
     }
 
+    /// Whether the output of MSSA is `s [U_1, ..., U_K]` instead of a linear map of its own.
+    pub fn has_tied_output(self) -> bool {
+        matches!(self, Self::CrateTied | Self::CrateTiedOrthogonal)
+    }
+
+    /// Whether the dictionaries are kept orthogonal.
+    pub fn has_orthogonal_dictionary(self) -> bool {
+        matches!(self, Self::CrateOrthogonal | Self::CrateTiedOrthogonal)
+    }
+
     /// The name on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Crate => "crate",
             Self::CrateMhsa => "crate-mhsa",
             Self::CrateMlp => "crate-mlp",
+            Self::CrateTied => "crate-tied",
+            Self::CrateOrthogonal => "crate-orthogonal",
+            Self::CrateTiedOrthogonal => "crate-tied-orthogonal",
             Self::Vit => "vit",
         }
     }
@@ -324,10 +343,11 @@ impl Config {
         }
     }
 
-    /// Whether a layer has an output projection: the official code leaves it out for a single
-    /// head as wide as the token, but not in a ViT.
+    /// Whether a layer has an output projection of its own: the official code leaves it out for a single
+    /// head as wide as the token, but not in a ViT; a tied one has only a scale.
     pub fn has_output_projection(&self) -> bool {
-        self.architecture == Architecture::Vit || !(self.heads == 1 && self.head_width == self.d)
+        let left_out = self.heads == 1 && self.head_width == self.d;
+        self.architecture == Architecture::Vit || !(left_out || self.architecture.has_tied_output())
     }
 
     /// Number of parameters. Gives the published 6.09, 13.12, 22.80 and 77.64 million
@@ -342,7 +362,7 @@ impl Config {
         let output = if self.has_output_projection() {
             inner * d + d
         } else {
-            0
+            u128::from(self.architecture.has_tied_output())
         };
         let attention = 2 * d + d * rows + bias + output;
         let feed_forward = if self.architecture.has_mlp() {

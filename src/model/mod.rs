@@ -8,6 +8,7 @@
 //! | [`backbone`] | embedding and layers, by the fastest way the device has |
 //! | [`kernel_weights`] | parameters as the kernels read them |
 //! | [`classifier`] | the classifier: embedding, layers, head |
+//! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of all parameters in the official code |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | files of named parameters, written and read |
@@ -41,6 +42,7 @@ mod pickle;
 pub mod probe;
 mod pytorch;
 mod sizes;
+mod tied;
 pub mod transfer;
 
 pub use backbone::{Backbone, Path};

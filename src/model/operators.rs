@@ -3,7 +3,7 @@
 use dfdx::prelude::{Device, HasShape};
 use ndarray::{s, Array2, Array3};
 
-use super::layers::{Attention, FeedForward, Layer, Matrix};
+use super::layers::{Attention, FeedForward, Layer, Matrix, Mssa, Output, Scalar};
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{bases_from_projection, prepare_bases};
 use crate::exact::frame::frame;
@@ -18,6 +18,10 @@ pub fn widened<D: Device<f32>>(weight: &Matrix<f32, D>) -> Result<Array2<f64>> {
     let values = weight.as_vec().into_iter().map(f64::from).collect();
     Array2::from_shape_vec(*weight.shape(), values)
         .map_err(|e| Error::misfit("a weight", weight.shape(), &e))
+}
+
+fn number<D: Device<f32>>(scalar: &Scalar<f32, D>) -> f64 {
+    scalar.as_vec().into_iter().map(f64::from).sum()
 }
 
 impl<D: Device<f32>> Attention<f32, D> {
@@ -44,14 +48,29 @@ impl<D: Device<f32>> Attention<f32, D> {
     /// As [`widened`].
     pub fn output_blocks(&self) -> Result<Option<Array3<f64>>> {
         let output = match self {
-            Self::Mssa(mssa) => &mssa.output,
-            Self::Mhsa(mhsa) => &mhsa.output,
+            Self::Mssa(mssa) => match &mssa.output {
+                Output::Identity => None,
+                Output::Free(linear) => Some(linear),
+                Output::Tied(scale) => return Ok(Some(self.bases()? * number(scale))),
+            },
+            Self::Mhsa(mhsa) => mhsa.output.as_ref(),
         };
-        let blocks = output.as_ref().map(|linear| {
+        let blocks = output.map(|linear| {
             let weight = widened(&linear.weight)?;
             bases_from_projection(weight.t(), self.heads())
         });
         blocks.transpose()
+    }
+
+    /// The learned scale `s` of a tied output.
+    pub fn tied_scale(&self) -> Option<f64> {
+        match self {
+            Self::Mssa(Mssa {
+                output: Output::Tied(scale),
+                ..
+            }) => Some(number(scale)),
+            _ => None,
+        }
     }
 }
 

@@ -275,6 +275,7 @@ fn program(options: &[&str]) -> &'static str {
         Some("exp_classify") => env!("CARGO_BIN_EXE_exp_classify"),
         Some("exp_codebook") => env!("CARGO_BIN_EXE_exp_codebook"),
         Some("exp_denoise") => env!("CARGO_BIN_EXE_exp_denoise"),
+        Some("exp_derivation") => env!("CARGO_BIN_EXE_exp_derivation"),
         Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
         Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
         Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),
@@ -363,6 +364,34 @@ fn every_claim_of_the_theory_has_a_verdict_and_every_verdict_its_tests() {
             "C-THY-{number:02} has no verdict"
         );
     }
+}
+
+/// A case that is a seed cannot shrink, and a bound that is a bare number does not say where it comes from.
+#[test]
+fn property_tests_draw_numbers_and_name_their_tolerances() {
+    let mut checks = 0;
+    for folder in ["tests/theory", "tests/properties"] {
+        for path in files(&root().join(folder), "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let sampled = path.ends_with("draws.rs");
+            for (number, line) in text.lines().enumerate() {
+                let place = format!("{}:{}", path.display(), number + 1);
+                let seeds = ["any::<u64>", "gaussian(", ".draw("];
+                let seeded = seeds.iter().find(|word| line.contains(**word));
+                assert!(sampled || seeded.is_none(), "{place} draws a seed: {line}");
+                let check = ["assert", "near", "at_most("];
+                if check.iter().any(|word| line.contains(word)) {
+                    checks += 1;
+                    let bare = line
+                        .split("e-")
+                        .skip(1)
+                        .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+                    assert!(!bare, "{place} has a bound without a name: {line}");
+                }
+            }
+        }
+    }
+    assert!(checks > 100, "{checks}");
 }
 
 #[test]

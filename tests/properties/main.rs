@@ -3,5 +3,9 @@
 
 mod kernels;
 mod rates;
+#[path = "../support/strategies.rs"]
+mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tolerance.rs"]
+mod tolerance;

@@ -15,9 +15,11 @@ use ndarray::{s, Array2, Array3};
 use ndarray_linalg::SVD;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use whitebox::data::subspaces::{gaussian, orthogonal_bases};
 use whitebox::exact::rate_reduction;
 use whitebox::exact::scale_free::unit_tokens;
 
+use crate::linear::*;
 use crate::strategies::*;
 
 fn delta(z: &Array2<f64>, bases: &Array3<f64>, epsilon: f64) -> (f64, f64) {
@@ -39,31 +41,28 @@ fn turned_tokens() -> impl Strategy<Value = (Array3<f64>, Array2<f64>)> {
     (2usize..5, 1usize..4, 1usize..14)
         .prop_flat_map(|(heads, p, n)| {
             let d = heads * p;
-            (vec(-3.2f64..3.2, d * (d - 1) / 2), vec(-1.0f64..1.0, d * n)).prop_map(
-                move |(angles, numbers)| {
-                    let z = Array2::from_shape_vec((d, n), numbers).unwrap();
-                    (turned_bases(heads, p, &angles), z)
-                },
-            )
+            (rotations(), vec(-1.0f64..1.0, d * n)).prop_map(move |(rotation, numbers)| {
+                let z = Array2::from_shape_vec((d, n), numbers).unwrap();
+                (rotation.bases(heads, p), z)
+            })
         })
         .prop_filter("tokens that are not zero", |(_, z)| norm(z.view()) > 1e-3)
 }
 
 /// Tokens in general position: fewer than dimensions, or at least as many.
 fn general_position(few: bool) -> impl Strategy<Value = Setting> {
-    (2usize..5, WIDTHS, 0.0f64..1.0, any::<u64>()).prop_map(move |(heads, p, share, seed)| {
+    (2usize..5, WIDTHS, 0.0f64..1.0).prop_flat_map(move |(heads, p, share)| {
         let d = heads * p;
         let n = if few {
             1 + (share * (d - 1) as f64) as usize
         } else {
             d + (share * 20.0) as usize
         };
-        Setting {
-            z: gaussian(seed, "tokens", d, n),
-            bases: orthogonal_bases(seed, heads, p),
+        (rotations(), vec(-1.0f64..1.0, d * n)).prop_map(move |(rotation, numbers)| Setting {
+            z: Array2::from_shape_vec((d, n), numbers).unwrap(),
+            bases: rotation.bases(heads, p),
             epsilon: 1.0,
-            seed,
-        }
+        })
     })
 }
 
@@ -200,13 +199,14 @@ proptest! {
         p in WIDTHS,
         share in 0.0f64..1.0,
         power in -2.0f64..4.0,
-        seed in any::<u64>(),
+        turned in rotations(),
+        frames in vec(rotations(), 5),
     ) {
         let (d, n) = (heads * p, 1 + (share * (p - 1) as f64) as usize);
-        let bases = orthogonal_bases(seed, heads, p);
+        let bases = turned.bases(heads, p);
         let mut z = Array2::zeros((d, n));
         for (k, basis) in bases.outer_iter().enumerate() {
-            z += &basis.dot(&orthonormal(seed, &format!("frame {k}"), p, n));
+            z += &basis.dot(&frames[k].frame(p, n));
         }
         z /= (heads as f64).sqrt();
         let x = 10f64.powf(power);
@@ -232,7 +232,7 @@ fn c_thy_42_two_heads_change_the_sign_at_eight() {
 #[test]
 fn c_thy_42_at_the_networks_sizes_number_and_precision_decide_together() {
     for draw in 0..20 {
-        let bases = orthogonal_bases(draw, 4, 32);
+        let bases = orthogonal_bases(draw, "bases", 4, 32).unwrap();
         let many = unit_tokens(gaussian(draw, "z", 128, 512).view());
         let few = many.slice(s![.., ..50]).to_owned();
         assert!(delta(&few, &bases, 0.1).0 < 0.0, "{draw}");

@@ -14,7 +14,7 @@ use ndarray::{Array2, Array3, Axis};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
-use whitebox::data::subspaces::UnionOfSubspaces;
+use whitebox::data::subspaces::{gaussian, orthonormal, UnionOfSubspaces};
 use whitebox::exact::mssa::{
     attention_map, attention_update, compression_coefficient, update_through,
 };
@@ -26,7 +26,9 @@ use whitebox::exact::scale_free::{
 use whitebox::exact::{subspace_rate, subspace_rate_gradient};
 use whitebox::{parallel, seed};
 
+use crate::linear::inner;
 use crate::strategies::*;
+use crate::tolerance::norm;
 
 /// Share of draws in which the step that is to descend has to, in every cell.
 const DESCENDS: f64 = 0.98;
@@ -74,7 +76,7 @@ impl Drawn {
         let mut bases = drawn.bases;
         if self == Self::Overlapping {
             for (k, mut basis) in bases.outer_iter_mut().enumerate() {
-                basis.assign(&orthonormal(SEED, &format!("basis {draw} {k}"), d, P));
+                basis.assign(&orthonormal(SEED, &format!("basis {draw} {k}"), d, P).unwrap());
             }
         }
         (unit_tokens(z.view()), bases)
@@ -356,10 +358,9 @@ fn turned_setting() -> impl Strategy<Value = (Array3<f64>, Array2<f64>, Array2<f
         let matrix = move || {
             vec(-1.0f64..1.0, d * n).prop_map(move |v| Array2::from_shape_vec((d, n), v).unwrap())
         };
-        let angles = vec(-3.2f64..3.2, d * (d - 1) / 2);
-        (angles, matrix(), matrix(), 0.3f64..3.0)
-            .prop_map(move |(angles, z, direction, epsilon)| {
-                (turned_bases(heads, p, &angles), z, direction, epsilon)
+        (rotations(), matrix(), matrix(), 0.3f64..3.0)
+            .prop_map(move |(rotation, z, direction, epsilon)| {
+                (rotation.bases(heads, p), z, direction, epsilon)
             })
             .prop_filter("tokens with a direction", |(_, z, ..)| {
                 z.axis_iter(Axis(1)).all(|token| token.dot(&token) > 0.01)
