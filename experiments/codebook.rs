@@ -11,58 +11,85 @@
 //! The same network is trained with different parts frozen, from the same seeds, and the differences are
 //! taken seed by seed.
 //!
-//! **Criteria**: the constants below, fixed before the first run.
+//! **Criteria**: the claims below. Their bounds were fixed before the first run, what decides and by which limits
+//! after it.
 //!
 //! **Run**: `cargo run --release --bin exp_codebook`: about half an hour on two cores. An interrupted run
 //! goes on with the training it was at.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use dfdx::prelude::Cpu;
-use serde::Serialize;
-use whitebox::data::{DataArguments, Split};
-use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
-use whitebox::harness::console::{self, ExperimentArguments};
-use whitebox::harness::networks::{Lesson, Networks};
-use whitebox::harness::run::{Run, Sources};
-use whitebox::harness::table;
-use whitebox::measure::linear;
-use whitebox::measure::trend::Summary;
-use whitebox::model::{Classifier, Config};
-use whitebox::train::augment::Augmentation;
+use serde::{Deserialize, Serialize};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
+use whitebox::data::DataName;
+use whitebox::harness::comparison::{
+    self, less, means, small_network, BySeed, Comparison, ComparisonFlags, Training, Variant,
+};
+use whitebox::harness::experiment::{self, Experiment, Shown};
+use whitebox::harness::networks::Networks;
+use whitebox::harness::run::Run;
+use whitebox::measure::statistics::{paired_differences, Summary};
+use whitebox::model::Config;
 use whitebox::train::Recipe;
 use whitebox::Result;
 
-// ANCHOR: claims
-const CODEBOOK_IS_LEARNED: Claim = Claim {
-    id: "C-SUP-06",
-    paper: "derived by this project",
-    location: "section 2 of NeurIPS 2023: U and D are the parameters of a layer",
-    statement: "With U and D frozen at their random start CRATE is worse by 3 points or more",
-    criteria: &[
-        Criterion::at_least("all trained less U and D frozen, points", 3.0),
-        // Student's distribution, one-sided 5 %.
-        Criterion::above_zero("all trained less U and D frozen, standard errors"),
-        Criterion::at_least("U and D frozen: accuracy over that of guessing", 2.0).control(),
-    ],
-    kind: Kind::Empirical,
-    scale: Scale::Small,
-};
-const OUTPUT_NEED_NOT_BE: Claim = Claim {
-    id: "C-CRIT-02-fixed",
-    paper: "arXiv 2411.17182",
-    location: "variant CRATE-Fix",
-    statement:
+type Found = experiment::Found<Settings, Vec<Training>>;
+
+const CLAIMS: &[Claim<Found>] = &[
+    Claim::new(
+        "C-SUP-06",
+        Source::of(
+            "derived by this project",
+            "section 2 of NeurIPS 2023: U and D are the parameters of a layer",
+        ),
+        Whose::Project,
+        "With U and D frozen at their random start CRATE is worse by 3 points or more",
+        &[
+            Criterion::at_least(
+                "all trained less U and D frozen, points",
+                3.0,
+                |found: &Found| less(&of(found, ALL), &of(found, CODEBOOK)),
+            ),
+            Criterion::at_least(
+                "U and D frozen: accuracy over that of guessing",
+                2.0,
+                |found: &Found| Some(over_guessing(found, CODEBOOK)),
+            )
+            .check(),
+        ],
+    )
+    .beside(&[
+        Number::of(
+            "share of the accuracy above the linear classifier that is lost",
+            |found: &Found| share_lost(found, CODEBOOK),
+        ),
+        Number::of("that of U frozen alone", |found: &Found| {
+            share_lost(found, "U frozen")
+        }),
+        Number::of("that of D frozen alone", |found: &Found| {
+            share_lost(found, "D frozen")
+        }),
+    ]),
+    Claim::new(
+        "C-CRIT-02-fixed",
+        Source::of("arXiv 2411.17182", "variant CRATE-Fix"),
+        Whose::Critics,
         "CRATE with a random output projection that is never trained comes within a point of CRATE",
-    criteria: &[
-        Criterion::at_most("all trained less output frozen, points", 1.0),
-        Criterion::at_least("output frozen less U and D frozen, points", 0.0).control(),
-    ],
-    kind: Kind::Empirical,
-    scale: Scale::Small,
-};
-// ANCHOR_END: claims
+        &[
+            Criterion::at_most(
+                "all trained and output frozen differ by, points",
+                1.0,
+                |found: &Found| Some(less(&of(found, ALL), &of(found, OUTPUT))?.size()),
+            ),
+            Criterion::at_least(
+                "output frozen less U and D frozen, points",
+                0.0,
+                |found: &Found| less(&of(found, OUTPUT), &of(found, CODEBOOK)),
+            )
+            .control(),
+        ],
+    ),
+];
 
 /// What is frozen, by the official names.
 const VARIANTS: [(&str, &[&str]); 5] = [
@@ -76,26 +103,35 @@ const ALL: &str = "all trained";
 const CODEBOOK: &str = "U and D frozen";
 const OUTPUT: &str = "output frozen";
 
-/// Train CRATE with parts of it frozen.
-#[derive(Debug, Parser)]
-#[command(name = "exp_codebook", version)]
-struct Arguments {
-    #[command(flatten)]
-    experiment: ExperimentArguments,
-    #[command(flatten)]
-    data: DataArguments,
-    /// Seeds.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
-    seeds: u32,
-    /// Training images.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
-    images: u32,
-    /// Passes over them.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
+/// Accuracies of a variant in per cent, by seed.
+fn of(found: &Found, variant: &str) -> BySeed {
+    comparison::accuracies(found, |row| row.variant == variant, Training::scored)
 }
 
-#[derive(Debug, Serialize)]
+fn over_guessing(found: &Found, variant: &str) -> Measured {
+    let guessing = 100.0 / found.settings.network.classes as f64;
+    let times = of(found, variant)
+        .into_iter()
+        .map(|(seed, v)| (seed, v / guessing));
+    comparison::mean(&times.collect::<Vec<_>>())
+}
+
+/// What freezing costs, over what all parameters gain on the linear classifier.
+fn share_lost(found: &Found, variant: &str) -> Option<Measured> {
+    let lost = paired_differences(&of(found, ALL), &of(found, variant))?;
+    let linear = 100.0 * found.settings.linear_accuracy;
+    let gained = of(found, ALL)
+        .into_iter()
+        .map(|(_, accuracy)| accuracy - linear);
+    let shares: Vec<f64> = lost
+        .iter()
+        .zip(gained)
+        .map(|(lost, gained)| lost / gained)
+        .collect();
+    Some(Measured::mean(Unit::Network, &shares))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Settings {
     network: Config,
     recipe: Recipe,
@@ -105,153 +141,60 @@ struct Settings {
     linear_accuracy: f64,
 }
 
-/// One training.
-#[derive(Debug, Clone, Serialize)]
-struct Row {
-    variant: &'static str,
-    seed: u64,
-    training_loss: f64,
-    held_out_loss: f64,
-    accuracy: f64,
+struct Codebook;
+
+impl Experiment for Codebook {
+    const NAME: &'static str = "codebook";
+    const TITLE: &'static str = "CRATE with parts of it frozen";
+    const CLAIMS: &'static [&'static [Claim<Found>]] = &[CLAIMS];
+    type Flags = ComparisonFlags;
+    type Settings = Settings;
+    type Results = Vec<Training>;
+
+    fn data(flags: &ComparisonFlags) -> Option<DataName> {
+        Some(flags.data.data)
+    }
+
+    fn measure(run: &Run, flags: &ComparisonFlags) -> Result<Found> {
+        let material = flags.material(run, false)?;
+        let settings = Settings {
+            network: small_network(&material.training, 64, 4)?,
+            recipe: Recipe {
+                learning_rate: 4e-3,
+                ..material.recipe
+            },
+            seeds: material.seeds,
+            training_images: material.training.len(),
+            held_out_images: material.held_out.len(),
+            linear_accuracy: material.linear_accuracy,
+        };
+        let plain = Variant::new(ALL, settings.network, settings.recipe.clone());
+        let variants = VARIANTS.map(|(name, parts)| {
+            plain.but(name, |variant| {
+                variant.recipe.freeze = parts.iter().map(|&part| part.to_owned()).collect();
+            })
+        });
+        let (training, held_out) = (&material.training, &material.held_out);
+        let comparison = Comparison::new(training, held_out, run.seed, settings.seeds);
+        let networks = Networks::of(run, &settings, comparison.steps(&variants))?;
+        let results = comparison.train(&networks, &variants, |variant, seed, trained| {
+            Ok(Training::of(variant, seed, &trained))
+        })?;
+        Ok(Found { settings, results })
+    }
+
+    fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
+        let linear = Summary::of(&[100.0 * found.settings.linear_accuracy]);
+        let mut lines = vec![("linear".to_owned(), vec![linear])];
+        lines.extend(VARIANTS.map(|(variant, _)| {
+            let accuracies = comparison::over_seeds(&of(found, variant));
+            (variant.to_owned(), vec![accuracies])
+        }));
+        shown.say(means(&["accuracy, per cent"], 2, &lines));
+        shown.table("trainings.csv", found)
+    }
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    console::run::<Arguments>(|| run(&arguments))
-}
-
-fn run(arguments: &Arguments) -> Result<()> {
-    let data = &arguments.data;
-    let run = Run::begin("codebook", &arguments.experiment, Some(data.data))?;
-    let seeds = arguments.experiment.count(2, arguments.seeds);
-    let images = arguments.experiment.count(200, arguments.images);
-    let training = data.draw(Split::Train, Some(images), run.seed)?;
-    let held_out = data.draw(Split::Test, run.quick.then_some(100), run.seed)?;
-    let recipe = Recipe {
-        epochs: arguments.experiment.count(1, arguments.epochs),
-        batch: 64,
-        learning_rate: 4e-3,
-        augmentation: Augmentation::default(),
-        ..Recipe::demo()
-    };
-    let [channels, height, width] = training.shape;
-    let sizes = Config::preset("demo")?.for_images(channels, [height, width], training.classes);
-    let config = Config {
-        depth: 4,
-        ..sizes.with_width(64, 4)?
-    };
-    println!(
-        "CRATE, {} layers, width {}, with parts of it frozen, on {} images of {}, {} epochs, {seeds} seeds.",
-        config.depth,
-        config.d,
-        training.len(),
-        data.data.word(),
-        recipe.epochs,
-    );
-    let settings = Settings {
-        network: config,
-        recipe: recipe.clone(),
-        seeds,
-        training_images: training.len(),
-        held_out_images: held_out.len(),
-        linear_accuracy: linear::accuracy(&training, &held_out)?,
-    };
-    let steps = training.len().div_ceil(recipe.batch) * recipe.epochs;
-    let networks = Networks::of(&run, &settings, VARIANTS.len() * seeds * steps)?;
-    let mut rows = Vec::new();
-    for seed in (run.seed..).take(seeds) {
-        for (variant, freeze) in VARIANTS {
-            let recipe = Recipe {
-                freeze: freeze.iter().map(|&name| name.to_owned()).collect(),
-                ..recipe.clone()
-            };
-            let lesson = Lesson {
-                images: &training,
-                held_out: &held_out,
-                recipe: &recipe,
-                seed,
-            };
-            let start = Classifier::new(config, seed, &Cpu::default())?;
-            let file = format!("{}-{seed}", variant.replace(' ', "-"));
-            let trained = networks.train(&file, start, lesson, &[])?;
-            let Some(last) = trained.epochs.last() else {
-                continue;
-            };
-            rows.push(Row {
-                variant,
-                seed,
-                training_loss: last.training_loss,
-                held_out_loss: last.held_out.loss,
-                accuracy: last.held_out.accuracy,
-            });
-        }
-    }
-    networks.bar().finish_and_clear();
-    print(&rows, settings.linear_accuracy);
-    table::write(&run.path("trainings.csv"), &rows)?;
-    let verdicts = judge(&rows, training.classes);
-    let sources = Sources {
-        images: vec![&training, &held_out],
-        checkpoint_sha256: None,
-    };
-    run.finish(settings, verdicts, rows, &sources, "trainings.csv")?;
-    networks.discard()
-}
-
-/// Accuracies in per cent, by seed.
-fn accuracies(rows: &[Row], variant: &str) -> Vec<f64> {
-    let own = rows.iter().filter(|row| row.variant == variant);
-    own.map(|row| 100.0 * row.accuracy).collect()
-}
-
-fn judge(rows: &[Row], classes: usize) -> Vec<Verdict> {
-    let less = |a: &str, b: &str| {
-        let (a, b) = (accuracies(rows, a), accuracies(rows, b));
-        let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - b).collect();
-        Summary::of(&differences)
-    };
-    let codebook = less(ALL, CODEBOOK);
-    let guessing = 100.0 / classes as f64;
-    vec![
-        CODEBOOK_IS_LEARNED.judge(vec![
-            Measurement::of("all trained less U and D frozen, points", codebook.mean),
-            Measurement::in_standard_errors(
-                "all trained less U and D frozen, standard errors",
-                &codebook,
-            ),
-            Measurement::of(
-                "U and D frozen: accuracy over that of guessing",
-                Summary::of(&accuracies(rows, CODEBOOK)).mean / guessing,
-            ),
-        ]),
-        OUTPUT_NEED_NOT_BE.judge(vec![
-            Measurement::of(
-                "all trained less output frozen, points",
-                less(ALL, OUTPUT).mean,
-            ),
-            Measurement::of(
-                "output frozen less U and D frozen, points",
-                less(OUTPUT, CODEBOOK).mean,
-            ),
-        ]),
-    ]
-}
-
-fn print(rows: &[Row], linear: f64) {
-    println!(
-        "\n{:>16} | {:>13} | {:>18}",
-        "", "training loss", "accuracy"
-    );
-    println!("{:>16} | {:>13} | {:>8.2} %", "linear", "", 100.0 * linear);
-    for (variant, _) in VARIANTS {
-        let losses = rows.iter().filter(|row| row.variant == variant);
-        let losses: Vec<f64> = losses.map(|row| row.training_loss).collect();
-        let accuracy = Summary::of(&accuracies(rows, variant));
-        println!(
-            "{variant:>16} | {:>13.4} | {:>8.2} % +- {:.2} %",
-            Summary::of(&losses).mean,
-            accuracy.mean,
-            accuracy.standard_error(),
-        );
-    }
+    experiment::main::<Codebook>()
 }

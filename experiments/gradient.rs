@@ -25,9 +25,10 @@ use clap::Parser;
 use ndarray::{Array2, Array3, ArrayView2, Axis};
 use rand::Rng;
 use serde::Serialize;
-use whitebox::data::subspaces::{gaussian, unit_columns, UnionOfSubspaces};
+use whitebox::data::subspaces::{gaussian, UnionOfSubspaces};
 use whitebox::exact::mssa::{attention_update, doubly_stochastic};
 use whitebox::exact::neumann::radius;
+use whitebox::exact::scale_free::unit_tokens;
 use whitebox::exact::subspace_rate;
 use whitebox::harness::chart::{Axis as ChartAxis, Chart, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
@@ -36,7 +37,7 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
 use whitebox::measure::descent::{Descent, Direction};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, seed, Result};
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -489,18 +490,19 @@ impl Sweep {
             .filter(|(_, which)| {
                 self.name == "step" || !matches!(which, Direction::Exact | Direction::Subtracted)
             })
-            .map(|(colour, &direction)| Series {
-                name: direction.name().to_owned(),
-                points: rows
-                    .iter()
-                    .filter(|r| {
-                        (r.sweep, r.direction, r.quantity) == (self.name, direction, quantity)
-                    })
-                    // Beyond 1 the first order blows up: the picture shows what the others do.
-                    .filter(|r| r.mean.abs() <= 1.5)
-                    .map(|r| (r.setting, r.summary()))
-                    .collect(),
-                colour,
+            .map(|(colour, &direction)| {
+                Series::new(
+                    direction.name(),
+                    colour,
+                    rows.iter()
+                        .filter(|r| {
+                            (r.sweep, r.direction, r.quantity) == (self.name, direction, quantity)
+                        })
+                        // Beyond 1 the first order blows up: the picture shows what the others do.
+                        .filter(|r| r.mean.abs() <= 1.5)
+                        .map(|r| (r.setting, r.summary()))
+                        .collect(),
+                )
             })
             .collect();
         Chart {
@@ -554,13 +556,14 @@ fn sign_question(middle: &Settings, run: &Run) -> Result<Vec<SignCell>> {
             for epsilon_squared in [0.01f64, 0.25, 1.0, 4.0] {
                 let draws = parallel::map(middle.draws, run.threads, |draw| {
                     let drawn = middle.model().draw(run.seed, draw)?;
-                    let z = unit_columns(&match tokens {
+                    let z = match tokens {
                         "no structure" => {
                             let (d, n) = drawn.noisy.dim();
                             gaussian(run.seed, &format!("no structure {draw}"), d, n)
                         }
                         _ => drawn.noisy,
-                    });
+                    };
+                    let z = unit_tokens(z.view());
                     let epsilon = epsilon_squared.sqrt();
                     let descent =
                         Descent::at(z.view(), drawn.bases.view(), epsilon, softmax_scale)?;
@@ -574,8 +577,8 @@ fn sign_question(middle: &Settings, run: &Run) -> Result<Vec<SignCell>> {
                         falls(&added)?,
                         falls(&subtracted)?,
                         falls(&convex)?,
-                        falls(&unit_columns(&added))?,
-                        falls(&unit_columns(&subtracted))?,
+                        falls(&unit_tokens(added.view()))?,
+                        falls(&unit_tokens(subtracted.view()))?,
                         descent.rate_of(added.view())? < descent.rate_of((&z * ratio).view())?,
                     ])
                 })?;

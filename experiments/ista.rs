@@ -29,9 +29,10 @@ use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::harness::table;
-use whitebox::measure::layerwise::{tokens_at, LayerOperators};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::layerwise::tokens_at;
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::measure::unrolled::{Block, Dictionary, LayerFacts, Length, Path, Start, Step};
+use whitebox::model::operators::LayerOperators;
 use whitebox::model::probe::Site;
 use whitebox::model::Config;
 use whitebox::{parallel, Result};
@@ -199,7 +200,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let run = Run::begin("ista", &arguments.experiment, Some(data.data))?;
     let count = arguments.experiment.count(1, arguments.images);
     let subject = Subject::load(&arguments.subject, data, count, &run)?;
-    let config = *subject.untrained.config();
+    let config = *subject.config();
     println!(
         "Unrolled ISTA steps on the LASSO objective ({PAPER}).\n\
          Dictionaries of {} layers, width {}; tokens of {count} held-out images of {}.",
@@ -212,8 +213,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut cases = Vec::new();
     for dictionary in Dictionary::ALL {
         let network = match dictionary {
-            Dictionary::Initial => Some(&subject.untrained),
-            _ => subject.trained.as_ref(),
+            Dictionary::Initial => Some(&subject.first().untrained),
+            _ => subject.first().trained.as_ref(),
         };
         let Some(network) = network else { continue };
         let tokens = tokens_at(network, images, &indices, Site::NormalisedAfterMssa)?;
@@ -268,7 +269,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     };
     let sources = Sources {
         images: vec![images],
-        checkpoint_sha256: subject.checkpoint_sha256.clone(),
+        checkpoint_sha256: subject.first().checkpoint_sha256.clone(),
     };
     let artefacts = "layers.csv, objective.csv, objective.svg and gap.svg";
     run.finish(settings, verdicts, results, &sources, artefacts)
@@ -468,11 +469,11 @@ impl Results {
                     Summary::of(&paths.iter().map(|p| p.objective[steps]).collect::<Vec<_>>())
                 };
                 let steps = if paths.is_empty() { 0..0 } else { 0..STEPS + 1 };
-                Series {
-                    name: name.to_owned(),
-                    points: steps.map(|steps| (steps as f64, at(steps))).collect(),
+                Series::new(
+                    name,
                     colour,
-                }
+                    steps.map(|steps| (steps as f64, at(steps))).collect(),
+                )
             });
         Chart {
             title: "LASSO objective along unrolled ISTA steps (zero code: 1)",

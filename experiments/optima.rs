@@ -17,7 +17,7 @@ use whitebox::data::lines_and_plane::LinesAndPlane;
 use whitebox::data::subspaces::{gaussian, orthogonal_bases};
 use whitebox::exact::mcr2::{largest_lambda, regularised_singular_values};
 use whitebox::exact::mixture::posterior_mean;
-use whitebox::harness::chart::{Axis, Chart, Scale, Series};
+use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
@@ -26,7 +26,7 @@ use whitebox::harness::table;
 use whitebox::measure::clusters::{merge, purity};
 use whitebox::measure::entropy::neighbour_term;
 use whitebox::measure::maxima::{constrained_maximum, regularised_maximum, Groups, Maximum};
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, Result};
 
 const BOOK: &str = "authors' book, chapter 3";
@@ -502,11 +502,11 @@ impl Results {
                 name: "groups (three are there)",
                 scale: Scale::Logarithmic,
             },
-            series: vec![Series {
-                name: "groups found".into(),
-                points: points.collect(),
-                colour: 0,
-            }],
+            series: vec![Series::new(
+                "groups found",
+                Colour::Kind(0),
+                points.collect(),
+            )],
         }
         .write(&run.path("groups.svg"))
     }

@@ -16,89 +16,92 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use dfdx::prelude::Cpu;
 use ndarray::ArrayView3;
-use serde::Serialize;
-use whitebox::data::DataArguments;
+use serde::{Deserialize, Serialize};
+use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::data::{DataArguments, DataName};
 use whitebox::harness::chart::{Chart, Series};
-use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Scale, Verdict};
-use whitebox::harness::console::{self, ExperimentArguments};
+use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::heat_map::{self, HeatMap};
-use whitebox::harness::run::{Run, Sources};
+use whitebox::harness::layer_curves::{across, over_networks, Network};
+use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::harness::table;
 use whitebox::measure::coherence::{alignment, coherence, cosines, overlap, Coherence};
-use whitebox::measure::layerwise::LayerOperators;
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::model::layers::Attention;
-use whitebox::model::Config;
+use whitebox::model::operators::LayerOperators;
+use whitebox::model::{Classifier, Config};
 use whitebox::Result;
 
+type Found = experiment::Found<Settings, Vec<Row>>;
+
 // ANCHOR: claims
-const BASES_ARE_INCOHERENT: Claim = Claim {
-    id: "C-LAY-08-bases",
-    paper: "overview, arXiv 2311.13110",
-    location: "learned incoherence of the subspaces",
-    statement:
-        "The learned bases are incoherent, and their subspaces nearer to orthogonal than before \
-                training",
-    criteria: &[
-        Criterion::at_most(
-            "largest mean |cosine| between heads over layers, in units of 2 / sqrt(d)",
-            1.0,
-        ),
-        Criterion::at_least(
-            "fraction of layers whose subspaces overlap less than before training",
-            0.8,
-        ),
-        Criterion::at_most(
-            "untrained: largest mean |cosine| between heads, in units of 2 / sqrt(d)",
-            1.0,
-        )
-        .control(),
-    ],
-    kind: Kind::Empirical,
-    scale: Scale::Small,
-};
-const OUTPUT_IS_ANOTHER: Claim = Claim {
-    id: "C-CRIT-06",
-    paper: "official issues 18, 19 and 31",
-    location: "to_out of the MSSA block",
-    statement: "The output projection W_k, which stands where the papers write U_k, is not U_k",
-    criteria: &[
-        Criterion::at_most(
-            "largest share of U_k in the span of W_k, mean over heads, over layers",
-            0.5,
-        ),
-        Criterion::at_most(
-            "largest |cosine| between W_k and U_k, mean over heads, over layers",
-            0.5,
-        ),
-        Criterion::at_most(
-            "untrained: largest share of U_k in the span of W_k, mean over heads, over layers",
-            0.5,
-        )
-        .control(),
-    ],
-    kind: Kind::Empirical,
-    scale: Scale::Small,
-};
+const CLAIMS: &[Claim<Found>] = &[
+    Claim::new(
+        "C-LAY-08-bases",
+        Source::of("overview, arXiv 2311.13110", "learned incoherence of the subspaces"),
+        Whose::Authors,
+        "The learned bases are incoherent, and their subspaces nearer to orthogonal than before training",
+        &[
+            Criterion::at_most(
+                "largest mean |cosine| between heads over layers, in units of 2 / sqrt(d)",
+                1.0,
+                |found: &Found| coherent(found, Network::Trained),
+            ),
+            Criterion::at_least(
+                "fraction of layers whose subspaces overlap less than before training",
+                0.8,
+                |found: &Found| {
+                    pairs(found, |pairs| fraction(pairs, |(own, control)| own.overlap < control.overlap))
+                },
+            )
+            .secondary(),
+            Criterion::at_most(
+                "untrained: largest mean |cosine| between heads, in units of 2 / sqrt(d)",
+                1.0,
+                |found: &Found| coherent(found, Network::Untrained),
+            )
+            .control(),
+        ],
+    ),
+    Claim::new(
+        "C-CRIT-06",
+        Source::of("official issues 18, 19 and 31", "to_out of the MSSA block"),
+        Whose::Critics,
+        "The output projection W_k, which stands where the papers write U_k, is not U_k",
+        &[
+            Criterion::at_most(
+                "largest share of U_k in the span of W_k, mean over heads, over layers",
+                0.5,
+                |found: &Found| furthest(found, Network::Trained, |row| row.output_overlap),
+            ),
+            Criterion::at_most(
+                "largest |cosine| between W_k and U_k, mean over heads, over layers",
+                0.5,
+                |found: &Found| furthest(found, Network::Trained, |row| row.output_cosine),
+            )
+            .secondary(),
+            Criterion::at_most(
+                "untrained: largest share of U_k in the span of W_k, mean over heads, over layers",
+                0.5,
+                |found: &Found| furthest(found, Network::Untrained, |row| row.output_overlap),
+            )
+            .control(),
+        ],
+    ),
+];
 // ANCHOR_END: claims
 
-/// Hold the bases of a trained CRATE against orthogonal ones.
-#[derive(Debug, Parser)]
-#[command(name = "exp_subspaces", version)]
-struct Arguments {
-    #[command(flatten)]
-    experiment: ExperimentArguments,
+#[derive(Debug, clap::Args)]
+struct Flags {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
     subject: SubjectArguments,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Settings {
     network: Config,
     /// Overlap of random subspaces of this size, on average: p / d.
@@ -106,9 +109,11 @@ struct Settings {
 }
 
 /// One layer of one network.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Row {
-    network: &'static str,
+    network: Network,
+    #[serde(default)]
+    seed: u64,
     layer: usize,
     between_heads: f64,
     within_heads: f64,
@@ -119,33 +124,78 @@ struct Row {
     output_cosine: Option<f64>,
 }
 
-const TRAINED: &str = "trained";
-const UNTRAINED: &str = "untrained";
+struct Subspaces;
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    console::run::<Arguments>(|| run(&arguments))
+impl Experiment for Subspaces {
+    const NAME: &'static str = "subspaces";
+    const TITLE: &'static str = "The bases of trained networks against orthogonal ones";
+    const CLAIMS: &'static [&'static [Claim<Found>]] = &[CLAIMS];
+    type Flags = Flags;
+    type Settings = Settings;
+    type Results = Vec<Row>;
+
+    fn data(flags: &Flags) -> Option<DataName> {
+        Some(flags.data.data)
+    }
+
+    fn measure(run: &Run, flags: &Flags) -> Result<Found> {
+        // No image is looked at: they are read to know the sizes of an untrained network.
+        let subject = Subject::load(&flags.subject, &flags.data, 2, run)?;
+        let config = *subject.config();
+        let (mut trained, mut untrained) = (Vec::new(), Vec::new());
+        for pair in &subject.pairs {
+            untrained.extend(rows(Network::Untrained, pair.seed, &pair.untrained)?);
+            if let Some(network) = &pair.trained {
+                trained.extend(rows(Network::Trained, pair.seed, network)?);
+            }
+        }
+        let first = subject.first();
+        let mut maps = Vec::new();
+        for (kind, network) in [
+            (Network::Trained, first.trained.as_ref()),
+            (Network::Untrained, Some(&first.untrained)),
+        ] {
+            let Some(network) = network else { continue };
+            for layer in [0, config.depth / 2, config.depth - 1] {
+                let bases = network.layers()[layer].attention.bases()?;
+                maps.push(HeatMap {
+                    title: format!("{}, layer {}", kind.word(), layer + 1),
+                    values: cosines(bases.view()),
+                });
+            }
+        }
+        let title = "|cosine| between columns of [U_1, ..., U_K]";
+        heat_map::write(&run.path("cosines.svg"), title, &maps, 3)?;
+        Ok(Found {
+            results: [trained, untrained].concat(),
+            settings: Settings {
+                network: config,
+                random_overlap: config.head_width as f64 / config.d as f64,
+            },
+        })
+    }
+
+    fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
+        shown.table("layers.csv", found)?;
+        let mut series = Vec::new();
+        for network in Network::BOTH {
+            let each = networks(found, network).into_iter();
+            let each = each.map(|rows| rows.iter().map(|row| row.overlap).collect());
+            let values = across(&each.collect::<Vec<_>>());
+            if !values.is_empty() {
+                let line = Series::by_layer(network.word(), network.colour(), values);
+                series.push(line.with_interval());
+            }
+        }
+        let title = "Share of a subspace that lies in another's";
+        shown.chart("overlap.svg", &Chart::by_layer(title, "overlap", series))
+    }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
-    let data = &arguments.data;
-    let run = Run::begin("subspaces", &arguments.experiment, Some(data.data))?;
-    // No image is looked at: they are read to know the sizes of an untrained network.
-    let subject = Subject::load(&arguments.subject, data, 2, &run)?;
-    let config = *subject.untrained.config();
-    println!(
-        "The bases of {} layers with {} heads of width {} in {} dimensions.",
-        config.depth, config.heads, config.head_width, config.d,
-    );
-    let networks = [
-        (TRAINED, subject.trained.as_ref()),
-        (UNTRAINED, Some(&subject.untrained)),
-    ];
-    let (mut rows, mut maps) = (Vec::new(), Vec::new());
-    for (name, network) in networks {
-        let Some(network) = network else { continue };
-        let shown = [0, config.depth / 2, config.depth - 1];
-        for (layer, own) in network.layers().iter().enumerate() {
+fn rows(kind: Network, seed: u64, network: &Classifier<f32, Cpu>) -> Result<Vec<Row>> {
+    let layers = network.layers().iter().enumerate();
+    layers
+        .map(|(layer, own)| {
             let operators = LayerOperators::of(own)?;
             let Coherence {
                 between_heads,
@@ -153,50 +203,18 @@ fn run(arguments: &Arguments) -> Result<()> {
                 overlap,
             } = coherence(operators.bases.view())?;
             let output = with_output(&own.attention, operators.bases.view())?;
-            rows.push(Row {
-                network: name,
+            Ok(Row {
+                network: kind,
+                seed,
                 layer: layer + 1,
                 between_heads,
                 within_heads,
                 overlap,
                 output_overlap: output.map(|(overlap, _)| overlap),
                 output_cosine: output.map(|(_, cosine)| cosine),
-            });
-            if shown.contains(&layer) {
-                maps.push(HeatMap {
-                    title: format!("{name}, layer {}", layer + 1),
-                    values: cosines(operators.bases.view()),
-                });
-            }
-        }
-    }
-    print(&rows);
-    table::write(&run.path("layers.csv"), &rows)?;
-    let title = "|cosine| between columns of [U_1, ..., U_K]";
-    heat_map::write(&run.path("cosines.svg"), title, &maps, 3)?;
-    let series = [TRAINED, UNTRAINED].into_iter().enumerate();
-    let series = series.map(|(colour, name)| {
-        let own = of(&rows, name).map(|row| Summary::of(&[row.overlap]));
-        Series::by_layer(name, colour, own.collect())
-    });
-    let series = series.filter(|series| !series.points.is_empty()).collect();
-    Chart::by_layer(
-        "Share of a subspace that lies in another's",
-        "overlap",
-        series,
-    )
-    .write(&run.path("overlap.svg"))?;
-    let settings = Settings {
-        network: config,
-        random_overlap: config.head_width as f64 / config.d as f64,
-    };
-    let verdicts = judge(&rows, config.d);
-    let sources = Sources {
-        images: Vec::new(),
-        checkpoint_sha256: subject.checkpoint_sha256.clone(),
-    };
-    let artefacts = "layers.csv, cosines.svg and overlap.svg";
-    run.finish(settings, verdicts, rows, &sources, artefacts)
+            })
+        })
+        .collect()
 }
 
 /// Share of `U_k` in the span of `W_k`, and cosine between the two, means over the heads of a layer.
@@ -215,68 +233,40 @@ fn with_output(
     Ok(Some((Summary::of(&share).mean, Summary::of(&cosine).mean)))
 }
 
-fn of<'a>(rows: &'a [Row], network: &'static str) -> impl Iterator<Item = &'a Row> {
-    rows.iter().filter(move |row| row.network == network)
+/// The rows of every trained or untrained network, by seed.
+fn networks(found: &[Row], network: Network) -> Vec<&[Row]> {
+    let all = found.chunk_by(|a, b| (a.network, a.seed) == (b.network, b.seed));
+    all.filter(|rows| rows[0].network == network).collect()
 }
 
-fn judge(rows: &[Row], d: usize) -> Vec<Verdict> {
-    let unit = 2.0 / (d as f64).sqrt();
-    let largest = |network| {
-        let all = of(rows, network).map(|row| row.between_heads / unit);
-        all.fold(f64::NAN, f64::max)
-    };
-    let pairs: Vec<(&Row, &Row)> = of(rows, TRAINED).zip(of(rows, UNTRAINED)).collect();
-    let furthest = |network, value: fn(&Row) -> Option<f64>| {
-        let all = of(rows, network).filter_map(value).map(f64::abs);
-        all.fold(f64::NAN, f64::max)
-    };
-    let incoherent = BASES_ARE_INCOHERENT.judge(vec![
-        Measurement::of(
-            "largest mean |cosine| between heads over layers, in units of 2 / sqrt(d)",
-            largest(TRAINED),
-        ),
-        Measurement::of(
-            "fraction of layers whose subspaces overlap less than before training",
-            fraction(&pairs, |(after, before)| after.overlap < before.overlap),
-        ),
-        Measurement::of(
-            "untrained: largest mean |cosine| between heads, in units of 2 / sqrt(d)",
-            largest(UNTRAINED),
-        ),
-    ]);
-    let output = OUTPUT_IS_ANOTHER.judge(vec![
-        Measurement::of(
-            "largest share of U_k in the span of W_k, mean over heads, over layers",
-            furthest(TRAINED, |row| row.output_overlap),
-        ),
-        Measurement::of(
-            "largest |cosine| between W_k and U_k, mean over heads, over layers",
-            furthest(TRAINED, |row| row.output_cosine),
-        ),
-        Measurement::of(
-            "untrained: largest share of U_k in the span of W_k, mean over heads, over layers",
-            furthest(UNTRAINED, |row| row.output_overlap),
-        ),
-    ]);
-    vec![incoherent, output]
+/// Largest over layers, mean over networks.
+fn furthest(found: &Found, network: Network, value: fn(&Row) -> Option<f64>) -> Option<Measured> {
+    over_networks(&networks(found, network), |rows| {
+        let all: Option<Vec<f64>> = rows.iter().map(value).collect();
+        Some(all?.into_iter().map(f64::abs).fold(f64::NAN, f64::max))
+    })
 }
 
-fn print(rows: &[Row]) {
-    println!(
-        "\n{:>10} {:>5} | {:>13} {:>12} | {:>8} | {:>10} {:>10}",
-        "network", "layer", "between heads", "within heads", "overlap", "U_k in W_k", "cosine"
-    );
-    let shown = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.4}"));
-    for row in rows {
-        println!(
-            "{:>10} {:>5} | {:>13.4} {:>12.4} | {:>8.4} | {:>10} {:>10}",
-            row.network,
-            row.layer,
-            row.between_heads,
-            row.within_heads,
-            row.overlap,
-            shown(row.output_overlap),
-            shown(row.output_cosine),
-        );
-    }
+fn coherent(found: &Found, network: Network) -> Option<Measured> {
+    let unit = 2.0 / (found.settings.network.d as f64).sqrt();
+    over_networks(&networks(found, network), |rows| {
+        Some(
+            rows.iter()
+                .map(|row| row.between_heads / unit)
+                .fold(f64::NAN, f64::max),
+        )
+    })
+}
+
+/// A number of the layers of every network, each after training and before.
+fn pairs(found: &Found, of: fn(&[(&Row, &Row)]) -> f64) -> Option<Measured> {
+    let controls = networks(found, Network::Untrained);
+    over_networks(&networks(found, Network::Trained), |own| {
+        let control = controls.iter().find(|rows| rows[0].seed == own[0].seed)?;
+        Some(of(&own.iter().zip(*control).collect::<Vec<_>>()))
+    })
+}
+
+fn main() -> ExitCode {
+    experiment::main::<Subspaces>()
 }

@@ -29,13 +29,14 @@ use whitebox::exact::mssa::attention_update;
 use whitebox::exact::tssa::{code_memberships, memberships, tssa, tssa_code, variational_rate};
 use whitebox::fused;
 use whitebox::fused::product::{Matrix, Panels};
-use whitebox::harness::chart::{Axis, Chart, Scale, Series};
+use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::run::{Run, Sources};
 use whitebox::harness::table;
-use whitebox::measure::trend::{fit_line, fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::measure::trend::fit_line;
 use whitebox::{parallel, Result};
 
 const PAPER: &str = "ToST, arXiv 2412.17810";
@@ -760,11 +761,7 @@ impl Results {
                 })
                 .collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
-            Series {
-                name: name.to_owned(),
-                points,
-                colour: 0,
-            }
+            Series::new(name, Colour::Kind(0), points)
         };
         let axis = |name, scale| Axis { name, scale };
         Chart {
@@ -785,15 +782,16 @@ impl Results {
             [Operator::Tssa, Operator::Mssa, Operator::FusedMssa]
                 .into_iter()
                 .enumerate()
-                .map(|(colour, operator)| Series {
-                    name: operator.name().to_owned(),
-                    points: self
-                        .timings
-                        .iter()
-                        .filter(|r| r.d == 384 && r.operator == operator)
-                        .map(|r| (r.tokens as f64, Summary::of(&[pick(r)])))
-                        .collect(),
-                    colour,
+                .map(|(colour, operator)| {
+                    Series::new(
+                        operator.name(),
+                        colour,
+                        self.timings
+                            .iter()
+                            .filter(|r| r.d == 384 && r.operator == operator)
+                            .map(|r| (r.tokens as f64, Summary::of(&[pick(r)])))
+                            .collect(),
+                    )
                 })
                 .collect()
         };

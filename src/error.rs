@@ -120,6 +120,14 @@ pub enum Error {
         /// What to do instead.
         remedy: String,
     },
+    /// A number that was asked for was not among those to measure.
+    #[error("{what} was not measured; {remedy}")]
+    Unmeasured {
+        /// Quantity, or tokens it needs.
+        what: String,
+        /// What to do next.
+        remedy: String,
+    },
     /// A program that this one works with did not do its part.
     #[error("{program}: {message}; run it alone to see why")]
     Program {

@@ -10,7 +10,8 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::{akaike_difference, fit_geometric, fit_line, fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
+use whitebox::measure::trend::{akaike_difference, fit_geometric, fit_line};
 use whitebox::{parallel, Result};
 
 use crate::compression::{block_ratios, mean_ratio};
@@ -536,23 +537,24 @@ impl Results {
         let series = first_off
             .into_iter()
             .enumerate()
-            .map(|(colour, (rescaled, name))| Series {
-                name: name.to_owned(),
-                points: self
-                    .first_off
-                    .iter()
-                    .rev()
-                    .filter(|r| r.rescaled == rescaled)
-                    .map(|r| {
-                        let value = Summary {
-                            mean: r.first_layer_off,
-                            deviation: r.deviation,
-                            count: r.draws,
-                        };
-                        (r.noise, value)
-                    })
-                    .collect(),
-                colour,
+            .map(|(colour, (rescaled, name))| {
+                Series::new(
+                    name,
+                    colour,
+                    self.first_off
+                        .iter()
+                        .rev()
+                        .filter(|r| r.rescaled == rescaled)
+                        .map(|r| {
+                            let value = Summary {
+                                mean: r.first_layer_off,
+                                deviation: r.deviation,
+                                count: r.draws,
+                            };
+                            (r.noise, value)
+                        })
+                        .collect(),
+                )
             });
         Chart {
             title: "First of 20 layers off the theorem (21: none)",

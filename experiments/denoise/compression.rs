@@ -16,7 +16,7 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::{fraction, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::{parallel, Result};
 
 const PAPER: &str = "ICLR 2024, arXiv 2404.02446";
@@ -492,24 +492,25 @@ impl Results {
         let series = Method::ALL
             .iter()
             .enumerate()
-            .map(|(colour, &method)| Series {
-                name: method.name().to_owned(),
-                points: self
-                    .moments
-                    .iter()
-                    .filter(|r| r.populated == 4 && r.method == method)
-                    // The right subspace leaves nothing but rounding: off the chart.
-                    .filter(|r| r.error_ratio > 1e-6)
-                    .map(|r| {
-                        let value = Summary {
-                            mean: r.error_ratio,
-                            deviation: r.error_ratio_deviation,
-                            count: r.draws,
-                        };
-                        (r.noise, value)
-                    })
-                    .collect(),
-                colour,
+            .map(|(colour, &method)| {
+                Series::new(
+                    method.name(),
+                    colour,
+                    self.moments
+                        .iter()
+                        .filter(|r| r.populated == 4 && r.method == method)
+                        // The right subspace leaves nothing but rounding: off the chart.
+                        .filter(|r| r.error_ratio > 1e-6)
+                        .map(|r| {
+                            let value = Summary {
+                                mean: r.error_ratio,
+                                deviation: r.error_ratio_deviation,
+                                count: r.draws,
+                            };
+                            (r.noise, value)
+                        })
+                        .collect(),
+                )
             })
             .collect();
         Chart {

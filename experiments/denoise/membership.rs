@@ -11,7 +11,7 @@ use whitebox::harness::claim::Scale as Size;
 use whitebox::harness::claim::{Claim, Criterion, Kind, Measurement, Verdict};
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::{parallel, Result};
 
 // ANCHOR: claims
@@ -320,22 +320,23 @@ impl Results {
         let series = METHODS
             .into_iter()
             .enumerate()
-            .map(|(colour, method)| Series {
-                name: method.to_owned(),
-                points: self
-                    .posterior
-                    .iter()
-                    .filter(|r| r.method == method)
-                    .map(|r| {
-                        let value = Summary {
-                            mean: r.error,
-                            deviation: r.deviation,
-                            count: r.draws,
-                        };
-                        (r.t, value)
-                    })
-                    .collect(),
-                colour,
+            .map(|(colour, method)| {
+                Series::new(
+                    method,
+                    colour,
+                    self.posterior
+                        .iter()
+                        .filter(|r| r.method == method)
+                        .map(|r| {
+                            let value = Summary {
+                                mean: r.error,
+                                deviation: r.deviation,
+                                count: r.draws,
+                            };
+                            (r.t, value)
+                        })
+                        .collect(),
+                )
             })
             .collect();
         Chart {

@@ -9,7 +9,7 @@
 use std::path::Path;
 
 use polars::prelude::*;
-use whitebox::measure::trend::Summary;
+use whitebox::measure::statistics::Summary;
 use whitebox::{Error, Result};
 
 /// Reads a CSV file with a line of names. A column of numbers throughout is one of numbers; an empty field

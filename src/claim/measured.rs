@@ -1,9 +1,8 @@
 //! A measured number with what is known of its uncertainty.
 
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{Beta, ContinuousCDF};
 
-use crate::measure::trend::{student_quantile, Summary};
+use crate::measure::statistics::{clopper_pearson, two_one_sided_tests, Summary};
 
 /// Probability on either side of an interval: both ends together are one-sided limits at 95 %, so that a
 /// criterion is a one-sided test at 5 %, and a pair of criteria around a margin are two one-sided tests.
@@ -78,11 +77,9 @@ impl Measured {
 
     /// The same from what is left of the values.
     pub fn summary(unit: Unit, summary: &Summary) -> Self {
-        let freedom = summary.count.saturating_sub(1);
-        let half = student_quantile(1.0 - TAIL, freedom) * summary.standard_error();
         Self {
             value: summary.mean,
-            interval: (freedom > 0).then_some([summary.mean - half, summary.mean + half]),
+            interval: (summary.freedom() > 0).then(|| summary.limits(TAIL)),
             unit,
             count: summary.count,
             values: Vec::new(),
@@ -91,18 +88,9 @@ impl Measured {
 
     /// The share of `count` that `hits` are, with Clopper and Pearson's limits.
     pub fn share(unit: Unit, hits: usize, count: usize) -> Self {
-        let (hit, missed) = (hits as f64, (count - hits.min(count)) as f64);
-        let limit = |a: f64, b: f64, probability: f64, at_the_end: f64| match Beta::new(a, b) {
-            Ok(beta) => beta.inverse_cdf(probability),
-            // The end of the range, which no count of the other sort contradicts.
-            Err(_) => at_the_end,
-        };
-        let interval = [
-            limit(hit, missed + 1.0, TAIL, 0.0),
-            limit(hit + 1.0, missed, 1.0 - TAIL, 1.0),
-        ];
+        let interval = clopper_pearson(hits, count, TAIL);
         Self {
-            value: hit / count as f64,
+            value: hits as f64 / count as f64,
             interval: (count > 0).then_some(interval),
             unit,
             count,
@@ -124,6 +112,17 @@ impl Measured {
             unit,
             count,
             values: Vec::new(),
+        }
+    }
+
+    /// Its size, whatever its sign. At most a margin, it is equivalent to 0 by two one-sided tests: both limits of
+    /// the number lie inside the margin. At least one, it differs from 0 by more.
+    pub fn size(&self) -> Self {
+        Self {
+            value: self.value.abs(),
+            interval: self.interval.map(two_one_sided_tests),
+            values: self.values.iter().map(|value| value.abs()).collect(),
+            ..*self
         }
     }
 
@@ -149,6 +148,18 @@ mod tests {
         assert!(Measured::mean(Unit::Network, &[1.0]).interval.is_none());
         assert!(!Measured::mean(Unit::Network, &[]).is_number());
         assert!(!Measured::exact(f64::NAN).is_number());
+    }
+
+    #[test]
+    fn the_size_of_a_difference_is_within_a_margin_if_both_limits_are() {
+        let difference = Measured::mean(Unit::Network, &[-1.0, 0.5, -0.7]);
+        let [low, high] = difference.interval.unwrap();
+        assert!(low < -1.5 && high > 0.0);
+        let size = difference.size();
+        assert_eq!(size.interval, Some([0.0, -low]));
+        assert_eq!((size.value, size.count), (-difference.value, 3));
+        assert_eq!(size.values, [1.0, 0.5, 0.7]);
+        assert_eq!(Measured::exact(-2.0).size(), Measured::exact(2.0));
     }
 
     #[test]

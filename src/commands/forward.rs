@@ -50,8 +50,8 @@ impl OnDevice for Work<'_> {
 
     fn run<D: Backbone<f32>>(self, device: &D) -> Result<Layerwise> {
         let network = self.network.on(device)?;
-        // The official rate has its own precision; no other rate is asked for.
-        measure_input(&network, self.pixels, self.quantities, 1.0, self.threads)
+        // Nothing random is asked for.
+        measure_input(&network, self.pixels, self.quantities, 0, self.threads)
     }
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }));
     let pixels: Vec<f32> = input.iter().map(|&v| v as f32).collect();
     let quantities: &[Quantity] = match arguments.measure {
-        Some(_) => &Quantity::OFFICIAL,
+        Some(_) => &[Quantity::OFFICIAL_RATE, Quantity::NONZERO_AFTER_ISTA],
         None => &[],
     };
     let threads = console::threads(arguments.threads);
@@ -106,12 +106,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shape = [b, config.classes];
     let logits = Array2::from_shape_vec(shape, found.logits.clone())
         .map_err(|e| Error::misfit("logits", shape, &e))?;
-    let report = arguments.measure.as_ref().map(|path| {
-        let rates = found.curve(Quantity::OfficialRate);
-        let nonzeros = found.curve(Quantity::NonzeroAfterIsta);
+    let report = arguments.measure.as_ref().map(|path| -> Result<_> {
+        let rates = found.curve(Quantity::OFFICIAL_RATE)?.summaries();
+        let nonzeros = found.curve(Quantity::NONZERO_AFTER_ISTA)?.summaries();
         let pairs = rates.into_iter().zip(nonzeros);
         let layers: Vec<_> = pairs
-            .flat_map(|(rates, nonzeros)| rates.summaries().into_iter().zip(nonzeros.summaries()))
             .map(|(rate, nonzero)| {
                 serde_json::json!({
                     "official_rate_mean": rate.mean,
@@ -125,8 +124,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             "layers": layers,
             "zero_tokens": found.zero_tokens,
         });
-        (path, format!("{report:#}\n"))
+        Ok((path, format!("{report:#}\n")))
     });
+    let report = report.transpose()?;
     npy::write(&arguments.output, &logits)?;
     if let Some((path, text)) = report {
         artefact::write(path, text.as_bytes())?;

@@ -42,8 +42,15 @@ pub struct RateReduction {
 /// # Errors
 /// [`Error::Shape`] for an empty matrix; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`.
 pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminant> {
-    let tokens = Prepared::new("tokens", z)?;
-    half_log_determinant(&ScaledTokens::new(&tokens, None, epsilon)?)
+    rate_prepared(&Prepared::new("tokens", z)?, epsilon)
+}
+
+/// [`coding_rate`] of tokens that were prepared once for many calls.
+///
+/// # Errors
+/// [`Error::Domain`] for `epsilon <= 0`.
+pub fn rate_prepared(tokens: &Prepared, epsilon: f64) -> Result<LogDeterminant> {
+    half_log_determinant(&ScaledTokens::new(tokens, None, epsilon)?)
 }
 
 /// The least and the most that [`coding_rate`] can be for tokens with this sum of squares: all of them

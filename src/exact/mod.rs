@@ -5,11 +5,16 @@
 //! |---|---|
 //! | [`mod@coding_rate`] | `R`, `R^c`, `Delta R` and their gradients, in the papers' convention |
 //! | [`mod@official_rate`] | `R^c` in the convention of the official measurement code |
+//! | [`scale_free`] | `R^c` of tokens brought to one length, and its gradient |
 //! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
 //! | [`householder`] | the QR factorisation that this needs in the hard cases |
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
+//! | [`mod@frame`] | orthonormal bases of the subspaces that bases span |
+//! | [`linear`] | inner product, length and angle of matrices |
+//! | [`spectrum`] | how many directions a matrix fills |
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
+//! | [`polar`] | the orthogonal matrix nearest to a matrix |
 //! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
@@ -23,10 +28,12 @@ pub mod ascent;
 pub mod attention_only;
 pub mod coding_rate;
 pub mod double_double;
+pub mod frame;
 pub mod gram;
 pub mod householder;
 pub mod ista;
 pub mod layer;
+pub mod linear;
 pub mod log_determinant;
 pub mod low_rank;
 pub mod mcr2;
@@ -34,6 +41,9 @@ pub mod mixture;
 pub mod mssa;
 pub mod neumann;
 pub mod official_rate;
+pub mod polar;
+pub mod scale_free;
+pub mod spectrum;
 pub mod tssa;
 
 pub use coding_rate::{

@@ -67,6 +67,35 @@ pub fn attention_update(
 }
 // ANCHOR_END: attention_update
 
+/// `sum_k U_k W_k A_k`, `W_k = U_k^T Z`, for maps `A_k` other than attention's own: what a control reads.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p); `map` gives (N, N) for a basis (d, p), column `j` what token `j` reads;
+/// the result is (d, N).
+pub fn update_through(
+    z: ArrayView2<'_, f64>,
+    bases: ArrayView3<'_, f64>,
+    map: impl Fn(ArrayView2<'_, f64>) -> Array2<f64>,
+) -> Array2<f64> {
+    let mut sum = Array2::zeros(z.dim());
+    for basis in bases.outer_iter() {
+        sum += &basis.dot(&basis.t().dot(&z).dot(&map(basis)));
+    }
+    sum
+}
+
+/// `sum_k U_k U_k^T X`: what the subspaces hold of `X`, as often as they hold it.
+///
+/// # Shapes
+/// x (d, N), bases (K, d, p); gives (d, N).
+pub fn reconstruction(x: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>) -> Array2<f64> {
+    let mut sum = Array2::zeros(x.dim());
+    for basis in bases.outer_iter() {
+        sum += &basis.dot(&basis.t().dot(&x));
+    }
+    sum
+}
+
 /// `MSSA(Z | U_[K]) = c sum_k U_k SSA(Z | U_k)`, the papers' form.
 ///
 /// # Shapes

@@ -65,7 +65,7 @@ pub fn scaled_energies(
 }
 
 /// Eigenvalues of a symmetric matrix, ascending.
-fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
+pub(super) fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
     single_threaded_blas();
     let shape = format!("{0} x {0}", matrix.nrows());
     let found = matrix.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {

@@ -1,4 +1,4 @@
-//! Curves with error bars, over layers or over a setting that is swept, as SVG.
+//! Curves with error bars or bands, over layers or over a setting that is swept, as SVG.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use crate::artefact;
 use crate::error::{Error, Result};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 
 /// One line of a chart.
 #[derive(Debug, Clone)]
@@ -15,20 +15,108 @@ pub struct Series {
     pub name: String,
     /// Positions on the horizontal axis, ascending, with the values there.
     pub points: Vec<(f64, Summary)>,
-    /// Position in the palette: the same thing has the same colour in every chart.
-    pub colour: usize,
+    /// What the line stands for.
+    pub colour: Colour,
+    /// How the spread of the values is drawn.
+    pub spread: Spread,
 }
 
 impl Series {
-    /// Values of layer 1, 2, ...
-    pub fn by_layer(name: impl Into<String>, colour: usize, values: Vec<Summary>) -> Self {
-        let layers = values.into_iter().enumerate();
+    /// A line with error bars.
+    pub fn new(
+        name: impl Into<String>,
+        colour: impl Into<Colour>,
+        points: Vec<(f64, Summary)>,
+    ) -> Self {
         Self {
             name: name.into(),
-            points: layers.map(|(l, value)| (l as f64 + 1.0, value)).collect(),
-            colour,
+            points,
+            colour: colour.into(),
+            spread: Spread::Deviation,
         }
     }
+
+    /// Values of layer 1, 2, ...
+    pub fn by_layer(
+        name: impl Into<String>,
+        colour: impl Into<Colour>,
+        values: Vec<Summary>,
+    ) -> Self {
+        let layers = values.into_iter().enumerate();
+        let points = layers.map(|(l, value)| (l as f64 + 1.0, value)).collect();
+        Self::new(name, colour, points)
+    }
+
+    /// With a band of the mean's 95 % interval in the place of error bars, where there is one.
+    pub fn with_interval(mut self) -> Self {
+        let several = self.points.iter().all(|(_, value)| value.count > 1);
+        if several {
+            self.spread = Spread::Interval;
+        }
+        self
+    }
+
+    /// Half of the height of bar or band.
+    fn half(&self, value: &Summary) -> f64 {
+        match self.spread {
+            Spread::Deviation => value.deviation,
+            Spread::Interval => value.interval(),
+        }
+    }
+}
+
+/// What a line stands for: the same thing has the same colour in every chart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// A trained network, on images that it has not seen; or the one thing that a chart is about.
+    Trained,
+    /// The same on images it was trained on.
+    TrainingImages,
+    /// The network before training.
+    Untrained,
+    /// What a paper prints, or what is known.
+    Reference,
+    /// What the claim credits is missing here.
+    Control,
+    /// One of several kinds that only the chart's legend tells apart.
+    Kind(usize),
+}
+
+impl From<usize> for Colour {
+    fn from(kind: usize) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+impl Colour {
+    /// Okabe and Ito's colours, which remain distinct for the colour-blind and on light and dark pages.
+    fn rgb(self) -> RGBColor {
+        const KINDS: [RGBColor; 6] = [
+            RGBColor(0, 158, 115),
+            RGBColor(204, 121, 167),
+            RGBColor(213, 94, 0),
+            RGBColor(0, 114, 178),
+            RGBColor(86, 180, 233),
+            RGBColor(150, 130, 0),
+        ];
+        match self {
+            Self::Trained => RGBColor(0, 114, 178),
+            Self::TrainingImages => RGBColor(86, 180, 233),
+            Self::Untrained => RGBColor(230, 119, 0),
+            Self::Reference => RGBColor(40, 40, 40),
+            Self::Control => RGBColor(140, 140, 140),
+            Self::Kind(kind) => KINDS[kind % KINDS.len()],
+        }
+    }
+}
+
+/// How the spread of the values of a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spread {
+    /// Bars of one standard deviation.
+    Deviation,
+    /// A band of the 95 % interval of the mean.
+    Interval,
 }
 
 /// How positions lie on an axis.
@@ -64,16 +152,6 @@ pub struct Chart<'a> {
     pub series: Vec<Series>,
 }
 
-/// Okabe and Ito's colours, which remain distinct for the colour-blind and on light and dark pages.
-const PALETTE: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(230, 119, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(120, 120, 120),
-];
-
 const SIZE: (u32, u32) = (720, 460);
 /// Height of the strip for the title.
 const HEAD: u32 = 40;
@@ -106,7 +184,7 @@ impl<'a> Chart<'a> {
         }
     }
 
-    /// Draws the chart into `path`, atomically. Points are means, bars one standard deviation.
+    /// Draws the chart into `path`, atomically. Points are means.
     ///
     /// # Errors
     /// [`Error::Chart`] if there is nothing to draw, [`Error::Io`].
@@ -161,14 +239,18 @@ impl<'a> Chart<'a> {
             Scale::Layers => (index as f64 - middle) * OFFSET,
             _ => 0.0,
         };
-        let points = self.series[index].points.iter();
+        let series = &self.series[index];
+        let points = series.points.iter();
         points
             .filter_map(|&(x, value)| {
                 let x = to_axis(self.horizontal.scale, x)? + shift;
                 let mean = to_axis(self.vertical.scale, value.mean)?;
                 // On a logarithmic axis a bar that reaches 0 has no lower end: it stops at the point.
                 let end = |v: f64| to_axis(self.vertical.scale, v).unwrap_or(mean);
-                let (bottom, top) = (value.mean - value.deviation, value.mean + value.deviation);
+                let (bottom, top) = (
+                    value.mean - series.half(&value),
+                    value.mean + series.half(&value),
+                );
                 Some([x, end(bottom), mean, end(top)])
             })
             .collect()
@@ -216,21 +298,29 @@ impl<'a> Chart<'a> {
             _ => 0.004 * (right - left),
         };
         for (series, points) in self.series.iter().zip(lines) {
-            let colour = PALETTE[series.colour % PALETTE.len()];
+            let colour = series.colour.rgb();
             let line = points.iter().map(|[x, _, mean, _]| (*x, *mean));
             if stroke > 0 {
                 let line = LineSeries::new(line, colour.stroke_width(stroke));
                 chart.draw_series(line).map_err(text)?;
             }
-            let bars = points.iter().flat_map(|[x, bottom, _, top]| {
-                [
-                    vec![(*x, *bottom), (*x, *top)],
-                    vec![(x - cap, *bottom), (x + cap, *bottom)],
-                    vec![(x - cap, *top), (x + cap, *top)],
-                ]
-            });
-            let bars = bars.map(|path| PathElement::new(path, colour.stroke_width(1)));
-            chart.draw_series(bars).map_err(text)?;
+            if series.spread == Spread::Interval {
+                let below = points.iter().map(|[x, bottom, ..]| (*x, *bottom));
+                let above = points.iter().rev().map(|[x, _, _, top]| (*x, *top));
+                let edge: Vec<(f64, f64)> = below.chain(above).collect();
+                let band = Polygon::new(edge, colour.mix(0.18).filled());
+                chart.draw_series([band]).map_err(text)?;
+            } else {
+                let bars = points.iter().flat_map(|[x, bottom, _, top]| {
+                    [
+                        vec![(*x, *bottom), (*x, *top)],
+                        vec![(x - cap, *bottom), (x + cap, *bottom)],
+                        vec![(x - cap, *top), (x + cap, *top)],
+                    ]
+                });
+                let bars = bars.map(|path| PathElement::new(path, colour.stroke_width(1)));
+                chart.draw_series(bars).map_err(text)?;
+            }
             let dots = points
                 .iter()
                 .map(|[x, _, mean, _]| Circle::new((*x, *mean), 3, colour.filled()));
@@ -250,7 +340,7 @@ impl<'a> Chart<'a> {
         for (index, series) in self.series.iter().enumerate() {
             let x = 78 + LEGEND_STEP * (index % LEGEND_COLUMNS) as i32;
             let y = 46 + LEGEND_ROW as i32 * (index / LEGEND_COLUMNS) as i32;
-            let colour = PALETTE[series.colour % PALETTE.len()];
+            let colour = series.colour.rgb();
             let key = vec![(x, y), (x + 22, y)];
             head.draw(&PathElement::new(key, colour.stroke_width(3)))?;
             head.draw_text(&series.name, &label, (x + 28, y - 7))?;
@@ -310,15 +400,15 @@ mod tests {
             title: "t",
             horizontal: axis(Scale::Logarithmic),
             vertical: axis(Scale::Logarithmic),
-            series: vec![Series {
-                name: "s".into(),
-                points: vec![
+            series: vec![Series::new(
+                "s",
+                Colour::Trained,
+                vec![
                     (0.0, summary(1.0)),
                     (1.0, summary(-1.0)),
                     (10.0, summary(0.1)),
                 ],
-                colour: 0,
-            }],
+            )],
         };
         let drawn = chart.drawn(0);
         assert_eq!(drawn.len(), 1);
@@ -336,6 +426,35 @@ mod tests {
             ["0.01", "0.32", "1", "3.2", "10", "316", "10000"]
         );
         assert_eq!(tick(-6.0), "1e-6");
+    }
+
+    #[test]
+    fn a_band_is_the_interval_of_the_mean_and_needs_several_values() {
+        let several = vec![summary(1.0), summary(2.0)];
+        let banded = Series::by_layer("s", Colour::Trained, several.clone()).with_interval();
+        assert_eq!(banded.spread, Spread::Interval);
+        // Student's 12.706 standard errors of two values.
+        let half = 12.706 * 0.5 / 2f64.sqrt();
+        assert!((banded.half(&several[0]) - half).abs() < 1e-3);
+        let chart = Chart::by_layer("t", "v", vec![banded]);
+        let drawn = chart.drawn(0);
+        assert!((drawn[1][3] - drawn[1][2] - half).abs() < 1e-3);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chart.svg");
+        chart.write(&path).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().contains("<polygon"));
+        let one = Summary::of(&[3.0]);
+        let alone = Series::by_layer("s", Colour::Trained, vec![one]).with_interval();
+        assert_eq!((alone.spread, alone.half(&one)), (Spread::Deviation, 0.0));
+    }
+
+    #[test]
+    fn what_has_a_meaning_of_its_own_has_a_colour_of_its_own() {
+        use Colour::*;
+        let meanings = [Trained, TrainingImages, Untrained, Reference, Control];
+        for (index, colour) in meanings.into_iter().enumerate() {
+            assert!(meanings[..index].iter().all(|c| c.rgb() != colour.rgb()));
+        }
     }
 
     #[test]

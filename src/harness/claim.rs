@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::measure::trend::{student_quantile, Summary};
+use crate::measure::statistics::{student_quantile, Summary};
 
 /// What sort of statement a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

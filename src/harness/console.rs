@@ -254,6 +254,14 @@ mod tests {
                 1,
                 "a penalty is not supported on this device; train",
             ),
+            (
+                Error::Unmeasured {
+                    what: "rate".into(),
+                    remedy: "name it".into(),
+                },
+                1,
+                "rate was not measured; name it",
+            ),
             (Error::program("worker", "silent"), 1, "worker: silent; run"),
             (
                 Error::file("a.npy", "f32", "|u1", "save it"),

@@ -171,22 +171,13 @@ fn run<E: Experiment>(arguments: &Arguments<E::Flags>) -> Result<()> {
     println!("{}: {}.", E::NAME, E::TITLE);
     let found = E::measure(&run, &arguments.own)?;
     E::show(&found, &Shown(&run))?;
-    let record_of_run = Record {
-        schema: SCHEMA,
-        experiment: E::NAME.to_owned(),
-        quick: common.quick,
-        files: run.written()?,
-        provenance: run.provenance(),
-        judged: None,
-        verdicts: judge::<E>(&found),
-        settings: &found.settings,
-        results: &found.results,
-    };
-    record_of_run.write(run.folder())?;
-    if !common.quick && !stands {
-        append_line(&record_of_run, run.folder())?;
-    }
-    run.clear()?;
+    let record_of_run = leave(
+        &run,
+        &found.settings,
+        &found.results,
+        judge::<E>(&found),
+        !stands,
+    )?;
     for verdict in &record_of_run.verdicts {
         println!("\n{verdict}");
     }
@@ -203,6 +194,36 @@ fn run<E: Experiment>(arguments: &Arguments<E::Flags>) -> Result<()> {
         println!("{}", against(&record.join("result.json"), &record_of_run)?);
     }
     Ok(())
+}
+
+/// Writes the record of a run, of a benchmark for instance, which has no claims; its line too if it is one `for_good`.
+///
+/// # Errors
+/// As [`Record::write`] and [`Line::append`]; [`Error::Io`] if a table or figure is gone.
+pub fn leave<'a, S: Serialize, R: Serialize>(
+    run: &Run,
+    settings: &'a S,
+    results: &'a R,
+    verdicts: Vec<Verdict>,
+    for_good: bool,
+) -> Result<Record<&'a S, &'a R>> {
+    let record = Record {
+        schema: SCHEMA,
+        experiment: run.name().to_owned(),
+        quick: run.quick,
+        files: run.written()?,
+        provenance: run.provenance(),
+        judged: None,
+        verdicts,
+        settings,
+        results,
+    };
+    record.write(run.folder())?;
+    if !run.quick && for_good {
+        append_line(&record, run.folder())?;
+    }
+    run.clear()?;
+    Ok(record)
 }
 
 /// Adds the line of a run for the record.

@@ -1,59 +1,157 @@
-//! The curves of a trained and an untrained network over their layers: measured, printed, drawn and
-//! written.
+//! The curves of trained and untrained networks over their layers: measured, compared, written, drawn.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use dfdx::prelude::Cpu;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::chart::{Chart, Series};
-use super::console;
+use super::chart::{Colour, Series};
 use super::device::OnDevice;
+use super::run::Run;
 use super::subject::Subject;
-use super::table;
+use crate::claim::{Measured, Unit};
 use crate::data::{Images, Split};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
-use crate::measure::trend::Summary;
+use crate::measure::statistics::Summary;
 use crate::model::{Backbone, Classifier};
+use crate::train::score::rank;
 
 /// Which network a curve belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// After training.
     Trained,
-    /// The control: the same sizes, at initialisation.
+    /// The control: the same sizes and seed, at initialisation.
     Untrained,
 }
 
-/// One network on one split.
-#[derive(Debug, Clone)]
-struct Measured {
-    network: Network,
-    split: Split,
-    values: Layerwise,
+impl Network {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Trained, Self::Untrained];
+
+    /// For people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Trained => "trained",
+            Self::Untrained => "untrained",
+        }
+    }
+
+    /// Its colour in charts.
+    pub fn colour(self) -> Colour {
+        match self {
+            Self::Trained => Colour::Trained,
+            Self::Untrained => Colour::Untrained,
+        }
+    }
 }
 
-/// All of them.
-#[derive(Debug, Clone)]
-pub struct LayerCurves(Vec<Measured>);
-
-/// The curves of one network on one split, as records hold them.
-#[derive(Debug, Clone, Serialize)]
-pub struct CurveRows {
-    network: Network,
-    split: Split,
+/// The curves of one network on one split.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NetworkCurves {
+    /// Before or after training.
+    pub network: Network,
+    /// Of the network.
+    #[serde(default)]
+    pub seed: u64,
+    /// The images.
+    pub split: Split,
     /// Head-token pairs of length zero, for which the official code would return NaN.
-    zero_tokens: usize,
+    pub zero_tokens: usize,
+    /// Fraction of the images whose class the network finds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// One per layer, from the first.
     layers: Vec<LayerRow>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct LayerRow {
     layer: usize,
     quantities: BTreeMap<Quantity, Summary>,
+}
+
+impl NetworkCurves {
+    fn of(network: Network, seed: u64, split: Split, found: &Layerwise) -> Self {
+        let summaries: Vec<(Quantity, Vec<Summary>)> = found
+            .curves
+            .iter()
+            .map(|curve| (curve.quantity, curve.summaries()))
+            .collect();
+        let layers = summaries.first().map_or(0, |(_, layers)| layers.len());
+        let layers = (0..layers).map(|layer| LayerRow {
+            layer: layer + 1,
+            quantities: summaries.iter().map(|(q, s)| (*q, s[layer])).collect(),
+        });
+        Self {
+            network,
+            seed,
+            split,
+            zero_tokens: found.zero_tokens,
+            accuracy: None,
+            layers: layers.collect(),
+        }
+    }
+
+    /// Number of layers.
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Mean and deviation over images of `quantity`, by layer.
+    ///
+    /// # Errors
+    /// [`Error::Unmeasured`] if it was not asked for.
+    pub fn summaries(&self, quantity: Quantity) -> Result<Vec<Summary>> {
+        let by_layer = self.layers.iter();
+        let found = by_layer.map(|row| row.quantities.get(&quantity).copied());
+        found
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::Unmeasured {
+                what: quantity.to_string(),
+                remedy: "run the experiment again, with the record replaced".into(),
+            })
+    }
+
+    /// Mean over images of `quantity`, by layer.
+    ///
+    /// # Errors
+    /// As [`Self::summaries`].
+    pub fn means(&self, quantity: Quantity) -> Result<Vec<f64>> {
+        Ok(self.summaries(quantity)?.iter().map(|s| s.mean).collect())
+    }
+
+    /// `high - low`, by layer; none if one was not measured.
+    pub fn difference(&self, high: Quantity, low: Quantity) -> Option<Vec<f64>> {
+        let (high, low) = (self.means(high).ok()?, self.means(low).ok()?);
+        Some(
+            high.iter()
+                .zip(&low)
+                .map(|(high, low)| high - low)
+                .collect(),
+        )
+    }
+}
+
+/// The curves of all networks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerCurves(Vec<NetworkCurves>);
+
+/// One line of the table of curves.
+#[derive(Debug, Clone, Serialize)]
+pub struct CurveRow {
+    network: Network,
+    seed: u64,
+    split: Split,
+    layer: usize,
+    quantity: Quantity,
+    unit: &'static str,
+    mean: f64,
+    deviation: f64,
+    images: usize,
 }
 
 /// [`measure`] on any device.
@@ -62,7 +160,7 @@ struct Measuring<'a, F> {
     images: &'a Images,
     indices: &'a [usize],
     quantities: &'a [Quantity],
-    epsilon: f64,
+    seed: u64,
     threads: usize,
     done: F,
 }
@@ -76,7 +174,7 @@ impl<F: Fn(usize) + Sync> OnDevice for Measuring<'_, F> {
             self.images,
             self.indices,
             self.quantities,
-            self.epsilon,
+            self.seed,
             self.threads,
             self.done,
         )
@@ -84,7 +182,7 @@ impl<F: Fn(usize) + Sync> OnDevice for Measuring<'_, F> {
 }
 
 impl LayerCurves {
-    /// Measures `quantities` on `count` images of each of `splits`, with progress.
+    /// Measures `quantities` of every network on `count` images of each of `splits`, with progress.
     ///
     /// # Errors
     /// As [`measure`].
@@ -93,195 +191,212 @@ impl LayerCurves {
         splits: &[(Split, &Images)],
         quantities: &[Quantity],
         count: usize,
-        epsilon: f64,
-        seed: u64,
-        threads: usize,
+        run: &Run,
     ) -> Result<Self> {
-        let networks = [
-            (Network::Trained, subject.trained.as_ref()),
-            (Network::Untrained, Some(&subject.untrained)),
-        ];
-        let present = networks.iter().filter(|(_, n)| n.is_some()).count();
-        let bar = console::progress(splits.len() * present * count, "measuring");
-        let mut measured = Vec::new();
-        for (network, values) in networks {
-            let Some(values) = values else { continue };
+        let pairs = subject.pairs.iter().flat_map(|pair| {
+            let trained = pair.trained.iter().map(|n| (Network::Trained, n));
+            let both = trained.chain([(Network::Untrained, &pair.untrained)]);
+            both.map(|(kind, network)| (pair.seed, kind, network))
+        });
+        let networks: Vec<(u64, Network, &Classifier<f32, Cpu>)> = pairs.collect();
+        let bar = run.progress(splits.len() * networks.len() * count);
+        let mut curves = Vec::new();
+        for (seed, kind, network) in networks {
             for &(split, images) in splits {
-                let indices = images.sample(count, seed);
-                let done = |done| bar.inc(done as u64);
-                let values = subject.device.run(Measuring {
-                    network: values,
+                let indices = images.sample(count, run.seed);
+                let found = subject.device.run(Measuring {
+                    network,
                     images,
                     indices: &indices,
                     quantities,
-                    epsilon,
-                    threads,
-                    done,
+                    // The random subspaces of a network and its control are the same.
+                    seed: run.seed.wrapping_add(seed),
+                    threads: run.threads,
+                    done: |done| bar.inc(done as u64),
                 })?;
-                measured.push(Measured {
-                    network,
-                    split,
-                    values,
+                let scores = found.logits.chunks_exact(network.config().classes);
+                let right = scores
+                    .zip(&indices)
+                    .filter(|(scores, &image)| rank(scores, images.labels[image]) == 0);
+                let accuracy = right.count() as f64 / indices.len() as f64;
+                curves.push(NetworkCurves {
+                    accuracy: Some(accuracy),
+                    ..NetworkCurves::of(kind, seed, split, &found)
                 });
             }
         }
         bar.finish_and_clear();
-        Ok(Self(measured))
+        Ok(Self(curves))
     }
 
-    /// What was measured on one network and split, if it was.
-    pub fn find(&self, network: Network, split: Split) -> Option<&Layerwise> {
-        let mut all = self.0.iter();
-        let found = all.find(|m| m.network == network && m.split == split);
-        found.map(|m| &m.values)
-    }
-
-    /// For the record.
-    pub fn rows(&self) -> Vec<CurveRows> {
-        self.0
-            .iter()
-            .map(|measured| {
-                let summaries: Vec<(Quantity, Vec<Summary>)> = measured
-                    .values
-                    .curves
-                    .iter()
-                    .map(|curve| (curve.quantity, curve.summaries()))
-                    .collect();
-                let layers = summaries.first().map_or(0, |(_, layers)| layers.len());
-                CurveRows {
-                    network: measured.network,
-                    split: measured.split,
-                    zero_tokens: measured.values.zero_tokens,
-                    layers: (0..layers)
-                        .map(|layer| LayerRow {
-                            layer: layer + 1,
-                            quantities: summaries.iter().map(|(q, s)| (*q, s[layer])).collect(),
-                        })
-                        .collect(),
-                }
-            })
+    /// The curves of the trained or of the untrained networks on one split, by seed.
+    pub fn each(&self, network: Network, split: Split) -> Vec<&NetworkCurves> {
+        let all = self.0.iter();
+        all.filter(|c| c.network == network && c.split == split)
             .collect()
     }
 
-    /// Prints the official quantities and the change across MSSA, layer by layer.
-    pub fn print(&self) {
-        println!(
-            "\nMeans over images. R^c and its change in nats (official measurement; change across \
-             MSSA for tokens of length 1).\n"
-        );
-        println!(
-            "{:>5} | {:^27} | {:^27} | {:^19}",
-            "", "R^c", "nonzero fraction", "change of R^c"
-        );
-        println!(
-            "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
-            "layer",
-            "train",
-            "held-out",
-            "untrained",
-            "train",
-            "held-out",
-            "untrained",
-            "held-out",
-            "untrained"
-        );
-        let sources = [
-            self.find(Network::Trained, Split::Train),
-            self.find(Network::Trained, Split::Test),
-            self.find(Network::Untrained, Split::Test),
-        ];
-        let cell = |source: Option<&Layerwise>, quantity: Quantity, layer: usize| {
-            source.and_then(|found| found.means(quantity).get(layer).copied())
-        };
-        let change = |source: Option<&Layerwise>, layer: usize| {
-            let after = cell(source, Quantity::UnitSubspaceRateAfterMssa, layer)?;
-            Some(after - cell(source, Quantity::UnitSubspaceRateBeforeMssa, layer)?)
-        };
-        let one = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.1}"));
-        let three = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:.3}"));
-        let signed = |value: Option<f64>| value.map_or("-".into(), |v| format!("{v:+.2}"));
-        let layers = self.0.first();
-        let layers = layers.map_or(0, |m| m.values.means(Quantity::OfficialRate).len());
-        for layer in 0..layers {
-            let rate = sources.map(|s| one(cell(s, Quantity::OfficialRate, layer)));
-            let sparsity = sources.map(|s| three(cell(s, Quantity::NonzeroAfterIsta, layer)));
-            println!(
-                "{:>5} | {:>8} {:>8} {:>9} | {:>8} {:>8} {:>9} | {:>9} {:>9}",
-                layer + 1,
-                rate[0],
-                rate[1],
-                rate[2],
-                sparsity[0],
-                sparsity[1],
-                sparsity[2],
-                signed(change(sources[1], layer)),
-                signed(change(sources[2], layer)),
-            );
-        }
+    /// A number of every trained or untrained network on one split: its mean over networks. None if there
+    /// is no such network or one has no such number.
+    pub fn over(
+        &self,
+        network: Network,
+        split: Split,
+        of: impl Fn(&NetworkCurves) -> Option<f64>,
+    ) -> Option<Measured> {
+        over_networks(&self.each(network, split), |curves| of(curves))
     }
 
-    /// Writes one row per network, split, layer and quantity.
+    /// The same of every trained network with its untrained one on held-out images; none if one has no control.
+    pub fn over_pairs(
+        &self,
+        of: impl Fn(&NetworkCurves, &NetworkCurves) -> Option<f64>,
+    ) -> Option<Measured> {
+        let untrained = self.each(Network::Untrained, Split::Test);
+        over_networks(&self.each(Network::Trained, Split::Test), |trained| {
+            let control = untrained.iter().find(|c| c.seed == trained.seed)?;
+            of(trained, control)
+        })
+    }
+
+    /// By layer, the mean over networks of their means over images, with the deviation between networks; of a
+    /// single network, its own mean and the deviation between images. Empty if there is none.
     ///
     /// # Errors
-    /// [`crate::Error::Io`] naming `path`.
-    pub fn write_csv(&self, path: &Path) -> Result<()> {
-        #[derive(Serialize)]
-        struct Row {
-            network: Network,
-            split: Split,
-            layer: usize,
-            quantity: Quantity,
-            mean: f64,
-            deviation: f64,
-            images: usize,
+    /// [`Error::Unmeasured`] if the quantity was not asked for.
+    pub fn by_layer(
+        &self,
+        network: Network,
+        split: Split,
+        quantity: Quantity,
+    ) -> Result<Vec<Summary>> {
+        let each = self.each(network, split);
+        if let [one] = each.as_slice() {
+            return one.summaries(quantity);
         }
+        let means = each.iter().map(|curves| curves.means(quantity));
+        Ok(across(&means.collect::<Result<Vec<_>>>()?))
+    }
+
+    /// A line of a chart: [`Self::by_layer`], with a band where there are several networks. None where
+    /// there is no such network.
+    ///
+    /// # Errors
+    /// As [`Self::by_layer`].
+    pub fn series(
+        &self,
+        name: impl Into<String>,
+        colour: Colour,
+        (network, split, quantity): (Network, Split, Quantity),
+    ) -> Result<Option<Series>> {
+        let values = self.by_layer(network, split, quantity)?;
+        let line = (!values.is_empty()).then(|| Series::by_layer(name, colour, values));
+        Ok(line.map(Series::with_interval))
+    }
+
+    /// One row per network, split, quantity and layer.
+    pub fn table(&self) -> Vec<CurveRow> {
         let mut rows = Vec::new();
-        for measured in &self.0 {
-            for curve in &measured.values.curves {
-                for (layer, summary) in curve.summaries().into_iter().enumerate() {
-                    rows.push(Row {
-                        network: measured.network,
-                        split: measured.split,
-                        layer: layer + 1,
-                        quantity: curve.quantity,
+        for curves in &self.0 {
+            let quantities = curves.layers.first().map(|row| row.quantities.keys());
+            for &quantity in quantities.into_iter().flatten() {
+                let by_layer = curves.layers.iter();
+                rows.extend(by_layer.filter_map(|row| {
+                    let summary = row.quantities.get(&quantity)?;
+                    Some(CurveRow {
+                        network: curves.network,
+                        seed: curves.seed,
+                        split: curves.split,
+                        layer: row.layer,
+                        quantity,
+                        unit: quantity.unit(),
                         mean: summary.mean,
                         deviation: summary.deviation,
                         images: summary.count,
-                    });
-                }
+                    })
+                }));
             }
         }
-        table::write(path, &rows)
+        rows
+    }
+}
+
+/// A number of each of `networks`: the mean, over networks. None if there are none or one has no number.
+pub fn over_networks<T>(networks: &[T], of: impl Fn(&T) -> Option<f64>) -> Option<Measured> {
+    let values: Option<Vec<f64>> = networks.iter().map(of).collect();
+    let values = values.filter(|values| !values.is_empty())?;
+    Some(Measured::mean(Unit::Network, &values))
+}
+
+/// By layer, the summary over networks of one number each.
+pub fn across(networks: &[Vec<f64>]) -> Vec<Summary> {
+    let depth = networks.iter().map(Vec::len).min().unwrap_or(0);
+    let layer = |layer: usize| networks.iter().map(|n| n[layer]).collect::<Vec<f64>>();
+    (0..depth).map(|l| Summary::of(&layer(l))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two trained networks and the untrained one of the first, two layers, as an older record has them and as a
+    /// new one.
+    const RECORD: &str = r#"[
+        {"network": "trained", "split": "test", "zero_tokens": 1, "layers": [
+            {"layer": 1, "quantities": {"rate": {"mean": 4.0, "deviation": 0.5, "count": 9}}},
+            {"layer": 2, "quantities": {"rate": {"mean": 2.0, "deviation": 0.5, "count": 9}}}]},
+        {"network": "trained", "seed": 3, "split": "test", "zero_tokens": 0, "accuracy": 0.5, "layers": [
+            {"layer": 1, "quantities": {"rate": {"mean": 6.0, "deviation": 0.5, "count": 9}}},
+            {"layer": 2, "quantities": {"rate": {"mean": 1.0, "deviation": 0.5, "count": 9}}}]},
+        {"network": "untrained", "split": "test", "zero_tokens": 0, "layers": [
+            {"layer": 1, "quantities": {"rate": {"mean": 5.0, "deviation": 0.5, "count": 9}}},
+            {"layer": 2, "quantities": {"rate": {"mean": 5.0, "deviation": 0.5, "count": 9}}}]}
+    ]"#;
+
+    #[test]
+    fn records_are_read_back_and_those_without_a_seed_are_of_seed_0() {
+        let curves: LayerCurves = serde_json::from_str(RECORD).unwrap();
+        let seeds = curves.each(Network::Trained, Split::Test).into_iter();
+        assert_eq!(seeds.map(|c| c.seed).collect::<Vec<_>>(), [0, 3]);
+        let again = serde_json::to_string(&curves).unwrap();
+        let again: LayerCurves = serde_json::from_str(&again).unwrap();
+        assert_eq!(again.table().len(), 6);
     }
 
-    /// Draws one quantity: trained on both splits, untrained on held-out images.
-    ///
-    /// # Errors
-    /// As [`Chart::write`].
-    pub fn chart(
-        &self,
-        path: &Path,
-        quantity: Quantity,
-        title: &str,
-        vertical: &str,
-    ) -> Result<()> {
-        let lines = [
-            ("trained, training images", Network::Trained, Split::Train),
-            ("trained, held-out images", Network::Trained, Split::Test),
-            (
-                "untrained, held-out images",
-                Network::Untrained,
-                Split::Test,
-            ),
-        ];
-        let series = lines
-            .into_iter()
-            .enumerate()
-            .filter_map(|(colour, (name, network, split))| {
-                let curve = self.find(network, split)?.curve(quantity)?;
-                Some(Series::by_layer(name, colour, curve.summaries()))
-            })
-            .collect();
-        Chart::by_layer(title, vertical, series).write(path)
+    #[test]
+    fn numbers_of_networks_are_averaged_over_networks() {
+        let curves: LayerCurves = serde_json::from_str(RECORD).unwrap();
+        let of = |curves: &NetworkCurves| {
+            let means = curves.means(Quantity::RATE).ok()?;
+            Some(means[1] - means[0])
+        };
+        let found = curves.over(Network::Trained, Split::Test, of).unwrap();
+        assert_eq!((found.value, found.count), (-3.5, 2));
+        assert_eq!(found.values, [-2.0, -5.0]);
+        let alone = curves.over(Network::Untrained, Split::Test, of).unwrap();
+        assert!(alone.interval.is_none());
+        assert!(curves.over(Network::Trained, Split::Train, of).is_none());
+        let missing = |c: &NetworkCurves| Some(c.means(Quantity::OFFICIAL_RATE).ok()?[0]);
+        assert!(curves
+            .over(Network::Trained, Split::Test, missing)
+            .is_none());
+        let beyond =
+            |curves: &LayerCurves| curves.over_pairs(|own, control| Some(of(own)? - of(control)?));
+        // The second has no control.
+        assert!(beyond(&curves).is_none());
+        let first = LayerCurves(vec![curves.0[0].clone(), curves.0[2].clone()]);
+        assert_eq!(beyond(&first).unwrap().values, [-2.0]);
+    }
+
+    #[test]
+    fn layers_of_several_networks_vary_between_networks_and_those_of_one_between_images() {
+        let curves: LayerCurves = serde_json::from_str(RECORD).unwrap();
+        let by_layer = |network, quantity| curves.by_layer(network, Split::Test, quantity);
+        let several = by_layer(Network::Trained, Quantity::RATE).unwrap();
+        assert_eq!(several[0], Summary::of(&[4.0, 6.0]));
+        let one = by_layer(Network::Untrained, Quantity::RATE).unwrap();
+        assert_eq!((one[1].mean, one[1].deviation, one[1].count), (5.0, 0.5, 9));
+        let error = by_layer(Network::Trained, Quantity::OFFICIAL_RATE).unwrap_err();
+        assert!(error.to_string().contains("official_rate"), "{error}");
     }
 }

@@ -14,6 +14,7 @@
 //! | [`device`] | CPU or GPU |
 //! | [`training`] | training from the command line |
 //! | [`tensorboard`] | its course as event files |
+//! | [`comparison`] | variants trained from the same seeds, and their differences |
 //! | [`networks`] | the networks an experiment trains, kept until it is done |
 //! | [`subject`] | the images and networks an experiment looks at |
 //! | [`layer_curves`] | curves over layers: measured, printed, drawn, written |
@@ -22,6 +23,7 @@
 pub mod agreement;
 pub mod chart;
 pub mod claim;
+pub mod comparison;
 pub mod console;
 pub mod device;
 pub mod experiment;

@@ -78,6 +78,7 @@ impl Networks {
         let key = &artefact::sha256(identity.as_bytes())[..12];
         let folder = run.path(&format!("networks-{key}"));
         artefact::check_writable(&folder)?;
+        run.remove_when_recorded(folder.clone());
         Ok(Self {
             folder,
             threads: run.threads,
@@ -150,20 +151,11 @@ impl Networks {
             stages: stages?.into_iter().map(|(network, _)| network).collect(),
         })
     }
+}
 
-    /// Deletes the folder: to be called once the record is written.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn discard(self) -> Result<()> {
+impl Drop for Networks {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
-        std::fs::remove_dir_all(&self.folder)
-            .map_err(|e| Error::io("remove", &self.folder, e, "remove it yourself"))
-    }
-
-    /// The bar over all training.
-    pub fn bar(&self) -> &ProgressBar {
-        &self.bar
     }
 }
 

@@ -100,12 +100,25 @@ impl Run {
         })
     }
 
+    /// `quick` images or draws for a trial, else `full`.
+    pub fn count(&self, quick: usize, full: u32) -> usize {
+        match self.quick {
+            true => quick,
+            false => full as usize,
+        }
+    }
+
     /// Where a table or figure goes. The record will vouch for it.
     pub fn path(&self, file: &str) -> PathBuf {
         let files = self.files.lock();
         let mut files = files.unwrap_or_else(PoisonError::into_inner);
         files.insert(file.to_owned());
         self.folder.join(file)
+    }
+
+    /// Name of the experiment.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The folder that is written to.

@@ -1,6 +1,7 @@
-//! What an experiment on networks looks at: images, a trained network, and the untrained network of
-//! the same sizes as control.
+//! What an experiment on networks looks at: images, trained networks, and for each the untrained network of
+//! the same sizes and seed as control.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,14 +16,15 @@ use crate::model::checkpoint::Checkpoint;
 use crate::model::{Classifier, Config};
 use crate::train::Recipe;
 
-/// The flags that name the network.
+/// The flags that name the networks.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SubjectArguments {
-    /// The trained network; default: the one kept for the data set in reports/checkpoints.
+    /// A trained network; may be given several times. Default: those kept for the data set in
+    /// reports/checkpoints, crate-demo-DATA-SEED.safetensors.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["train", "preset"])]
-    pub checkpoint: Option<PathBuf>,
-    /// First train the network, with the recipe of the one that ships, and write it to the default
-    /// place. Goes on from where an interrupted training stopped.
+    pub checkpoint: Vec<PathBuf>,
+    /// First train the network of the seed, with the recipe of those that ship, and write it among them.
+    /// Goes on from where an interrupted training stopped.
     #[arg(long, conflicts_with = "preset")]
     pub train: bool,
     /// Look at an untrained network of these sizes alone: demo, crate-tiny, crate-small, crate-base
@@ -33,17 +35,26 @@ pub struct SubjectArguments {
     device: DeviceArguments,
 }
 
-/// Images and networks, read and built.
+/// A network after training and before.
 #[derive(Debug, Clone)]
-pub struct Subject {
-    /// Where their layers are measured.
-    pub device: DeviceName,
+pub struct Pair {
+    /// That its parameters were drawn from.
+    pub seed: u64,
     /// The trained network, unless an untrained one alone was asked for.
     pub trained: Option<Classifier<f32, Cpu>>,
     /// Hash of the trained network's file.
     pub checkpoint_sha256: Option<String>,
     /// The control.
     pub untrained: Classifier<f32, Cpu>,
+}
+
+/// Images and networks, read and built.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Where their layers are measured.
+    pub device: DeviceName,
+    /// The networks, all of the same sizes.
+    pub pairs: Vec<Pair>,
     /// None where the data set has a validation split alone.
     pub training_images: Option<Images>,
     /// Images that training did not see.
@@ -54,8 +65,8 @@ impl Subject {
     /// Reads what the flags name; of an image folder, no more than `count` pictures a split.
     ///
     /// # Errors
-    /// Those of the data set, the checkpoint and the training; [`Error::Io`] if there is no trained
-    /// network for the data set.
+    /// Those of the data set, the checkpoints and the training; [`Error::Io`] if there is no trained
+    /// network for the data set, [`Error::File`] if one has other sizes than the first.
     pub fn load(
         arguments: &SubjectArguments,
         data: &DataArguments,
@@ -76,10 +87,15 @@ impl Subject {
             let config = Config::preset(preset)?;
             Ok(config.for_images(channels, [height, width], classes))
         };
-        let (trained, checkpoint_sha256, config) = match &arguments.preset {
-            Some(preset) => (None, None, sizes(preset)?),
+        let pairs = match &arguments.preset {
+            Some(preset) => vec![Pair {
+                seed,
+                trained: None,
+                checkpoint_sha256: None,
+                untrained: Classifier::new(sizes(preset)?, seed, &Cpu::default())?,
+            }],
             None => {
-                let path = arguments.path(data.data, &run.root);
+                let kept = Kept::of(data.data, &run.root);
                 if arguments.train {
                     let images = training_images.as_ref().ok_or_else(no_training_images)?;
                     let training = Training {
@@ -88,7 +104,7 @@ impl Subject {
                         recipe: recipe(data.data),
                         seed,
                         threads,
-                        out: &path,
+                        out: &kept.path(seed),
                         config_file: None,
                         save_every: Duration::from_secs(300),
                         resume: false,
@@ -99,19 +115,39 @@ impl Subject {
                     };
                     training.run(images, &held_out_images)?;
                 }
-                let (network, sha256) = read(&path, arguments, data.data)?;
-                let config = *network.config();
-                (Some(network), Some(sha256), config)
+                let files = match arguments.checkpoint.as_slice() {
+                    [] => kept.files(seed)?,
+                    named => with_seeds(named, seed),
+                };
+                read_pairs(&files, run)?
             }
         };
-        Ok(Self {
+        let subject = Self {
             device: arguments.device.device,
-            trained,
-            checkpoint_sha256,
-            untrained: Classifier::new(config, seed, &Cpu::default())?,
+            pairs,
             training_images,
             held_out_images,
-        })
+        };
+        for images in subject.images() {
+            run.reads(images);
+        }
+        Ok(subject)
+    }
+
+    /// The first network, which a look at a single one is a look at.
+    pub fn first(&self) -> &Pair {
+        // There is one: `load` refuses to end without.
+        &self.pairs[0]
+    }
+
+    /// The sizes of the networks.
+    pub fn config(&self) -> &Config {
+        self.first().untrained.config()
+    }
+
+    /// The seeds of the networks.
+    pub fn seeds(&self) -> Vec<u64> {
+        self.pairs.iter().map(|pair| pair.seed).collect()
     }
 
     /// The splits there are.
@@ -132,13 +168,111 @@ impl Subject {
     }
 }
 
-impl SubjectArguments {
-    fn path(&self, data: DataName, root: &Path) -> PathBuf {
-        self.checkpoint.clone().unwrap_or_else(|| {
-            let name = format!("crate-demo-{}.safetensors", data.word());
-            root.join("reports/checkpoints").join(name)
-        })
+/// The networks that are kept for a data set.
+struct Kept {
+    folder: PathBuf,
+    data: DataName,
+}
+
+impl Kept {
+    fn of(data: DataName, root: &Path) -> Self {
+        Self {
+            folder: root.join("reports/checkpoints"),
+            data,
+        }
     }
+
+    fn prefix(&self) -> String {
+        format!("crate-demo-{}", self.data.word())
+    }
+
+    /// The file of the network of a seed.
+    fn path(&self, seed: u64) -> PathBuf {
+        let name = format!("{}-{seed}.safetensors", self.prefix());
+        self.folder.join(name)
+    }
+
+    /// The files that there are, with their seeds, in the order of those; where none names its seed, the
+    /// one that names none.
+    fn files(&self, seed: u64) -> Result<Vec<(u64, PathBuf)>> {
+        let prefix = format!("{}-", self.prefix());
+        let mut found = BTreeMap::new();
+        // Where there is no folder there is no file either.
+        for entry in std::fs::read_dir(&self.folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = entry.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let number = name
+                .and_then(|name| name.strip_prefix(&prefix))
+                .and_then(|rest| rest.strip_suffix(".safetensors"))
+                .and_then(|number| number.parse::<u64>().ok());
+            if let Some(number) = number {
+                found.insert(number, path);
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found.into_iter().collect());
+        }
+        let single = self.folder.join(format!("{}.safetensors", self.prefix()));
+        if single.exists() {
+            return Ok(vec![(seed, single)]);
+        }
+        Err(Error::io(
+            "find",
+            self.path(seed),
+            std::io::ErrorKind::NotFound.into(),
+            format!(
+                "add --train to make a network for {}, or name one with --checkpoint, or look at \
+                 an untrained one with --preset",
+                self.data.word()
+            ),
+        ))
+    }
+}
+
+/// The files with the numbers that their names end in, as `net-3.safetensors`; where those are not all
+/// there and different, they are counted from `first`.
+fn with_seeds(files: &[PathBuf], first: u64) -> Vec<(u64, PathBuf)> {
+    let number = |path: &PathBuf| {
+        let stem = path.file_stem()?.to_str()?;
+        stem.rsplit_once('-')?.1.parse::<u64>().ok()
+    };
+    let named: Option<BTreeMap<u64, PathBuf>> = files
+        .iter()
+        .map(|path| Some((number(path)?, path.clone())))
+        .collect();
+    match named.filter(|named| named.len() == files.len()) {
+        Some(named) => named.into_iter().collect(),
+        None => (first..).zip(files.iter().cloned()).collect(),
+    }
+}
+
+/// Reads trained networks, and draws the untrained one of each.
+fn read_pairs(files: &[(u64, PathBuf)], run: &Run) -> Result<Vec<Pair>> {
+    let mut pairs: Vec<Pair> = Vec::new();
+    for (seed, path) in files {
+        let checkpoint = Checkpoint::read(path)?;
+        let config = checkpoint.own_config()?;
+        if let Some(first) = pairs.first().filter(|p| *p.untrained.config() != config) {
+            return Err(Error::file(
+                path,
+                format!("a network of the sizes of {}", files[0].1.display()),
+                format!("{config:?} beside {:?}", first.untrained.config()),
+                "look at networks of one size at a time with `checkpoint`",
+            ));
+        }
+        run.reads_checkpoint(path, &checkpoint.sha256);
+        pairs.push(Pair {
+            seed: *seed,
+            trained: Some(checkpoint.network(config, &Cpu::default())?),
+            untrained: Classifier::new(config, *seed, &Cpu::default())?,
+            checkpoint_sha256: Some(checkpoint.sha256),
+        });
+    }
+    Ok(pairs)
 }
 
 /// The recipe of the network that ships.
@@ -157,24 +291,44 @@ fn no_training_images() -> Error {
     )
 }
 
-fn read(
-    path: &Path,
-    arguments: &SubjectArguments,
-    data: DataName,
-) -> Result<(Classifier<f32, Cpu>, String)> {
-    if arguments.checkpoint.is_none() && !path.exists() {
-        return Err(Error::io(
-            "find",
-            path,
-            std::io::ErrorKind::NotFound.into(),
-            format!(
-                "add --train to make a network for {}, or name one with --checkpoint, or look at \
-                 an untrained one with --preset",
-                data.word()
-            ),
-        ));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_networks_of_a_data_set_are_found_in_the_order_of_their_seeds() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("reports/checkpoints");
+        let found = || {
+            let files = Kept::of(DataName::Cifar100, root.path()).files(7)?;
+            let names = files
+                .into_iter()
+                .map(|(seed, path)| (seed, path.file_name().unwrap().to_str().unwrap().to_owned()));
+            Ok::<_, Error>(names.collect::<Vec<_>>())
+        };
+        assert!(found().unwrap_err().to_string().contains("cifar100-7"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let write = |name: &str| std::fs::write(folder.join(name), "").unwrap();
+        write("crate-demo-cifar100.safetensors");
+        write("crate-demo-cifar100-coarse-1.safetensors");
+        let single = (7, "crate-demo-cifar100.safetensors".to_owned());
+        assert_eq!(found().unwrap(), [single]);
+        for seed in [10, 2, 0] {
+            write(&format!("crate-demo-cifar100-{seed}.safetensors"));
+        }
+        let seeds: Vec<u64> = found().unwrap().into_iter().map(|(seed, _)| seed).collect();
+        assert_eq!(seeds, [0, 2, 10]);
     }
-    let checkpoint = Checkpoint::read(path)?;
-    let network = checkpoint.network(checkpoint.own_config()?, &Cpu::default())?;
-    Ok((network, checkpoint.sha256))
+
+    #[test]
+    fn named_files_have_the_seeds_in_their_names_or_are_counted() {
+        let seeds = |names: &[&str]| {
+            let files: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+            let found = with_seeds(&files, 5).into_iter();
+            found.map(|(seed, _)| seed).collect::<Vec<_>>()
+        };
+        assert_eq!(seeds(&["a-3.safetensors", "b/c-1.safetensors"]), [1, 3]);
+        assert_eq!(seeds(&["a-3.safetensors", "b.safetensors"]), [5, 6]);
+        assert_eq!(seeds(&["a-3.safetensors", "b/a-3.safetensors"]), [5, 6]);
+    }
 }

@@ -1,11 +1,12 @@
 //! How far a layer's bases are from what the derivation assumes, orthonormal bases of orthogonal
 //! subspaces: `U_k^T U_k = I` and `U_k^T U_l = 0`.
 
-use ndarray::{s, Array2, ArrayView2, ArrayView3, Axis};
-use ndarray_linalg::QR;
+use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::exact::frame::frame;
+use crate::exact::linear::frobenius;
 
 /// Means over the pairs of a layer's bases.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -89,15 +90,24 @@ pub fn alignment(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     product(a, b) / (product(a, a) * product(b, b)).sqrt()
 }
 
-/// An orthonormal basis of the span of `basis` (d, p).
-pub(super) fn frame(basis: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
-    let (d, p) = basis.dim();
-    let (q, _) = basis.to_owned().qr().map_err(|e| Error::Lapack {
-        operation: "QR factorisation",
-        shape: format!("{d} x {p}"),
-        message: e.to_string(),
-    })?;
-    Ok(q.slice_move(s![.., ..p]))
+/// How far a dictionary is from a scaled rotation, which is what the papers ask of it:
+/// `||D^T D - alpha I||_F / ||D^T D||_F` with the best `alpha`.
+///
+/// # Shapes
+/// `dictionary` (d, d).
+pub fn dictionary_incoherence(dictionary: ArrayView2<'_, f64>) -> f64 {
+    let gram = dictionary.t().dot(&dictionary);
+    let alpha = gram.diag().sum() / gram.nrows() as f64;
+    let mut off = gram.clone();
+    off.diag_mut().mapv_inplace(|g| g - alpha);
+    frobenius(off.view()) / frobenius(gram.view())
+}
+
+/// Mean `|cos|` between different columns of a matrix.
+pub fn column_coherence(matrix: ArrayView2<'_, f64>) -> f64 {
+    let cosines = cosines(matrix.insert_axis(Axis(0)));
+    let d = cosines.nrows() as f64;
+    (cosines.sum() - cosines.diag().sum()) / (d * (d - 1.0))
 }
 
 #[cfg(test)]
@@ -124,6 +134,18 @@ mod tests {
         assert!(overlap(own, other).unwrap() < 1e-14);
         assert!((alignment(own, (&first * 3.0).view()) - 1.0).abs() < 1e-14);
         assert!(alignment(own, other).abs() < 1e-14 && alignment(own, mixed.view()).abs() < 0.9);
+    }
+
+    #[test]
+    fn rotations_are_incoherent_dictionaries_whatever_their_scale() {
+        let rotation = orthogonal_bases(2, "rotation", 1, 9).unwrap();
+        let rotation = &rotation.index_axis(Axis(0), 0) * 3.0;
+        assert!(dictionary_incoherence(rotation.view()) < 1e-14);
+        assert!(column_coherence(rotation.view()) < 1e-14);
+        // Two columns at 60 degrees: G = [[1, 1/2], [1/2, 1]], alpha = 1.
+        let two = ndarray::arr2(&[[1.0, 0.5], [0.0, 0.75f64.sqrt()]]);
+        assert!((dictionary_incoherence(two.view()) - 0.2f64.sqrt()).abs() < 1e-15);
+        assert!((column_coherence(two.view()) - 0.5).abs() < 1e-15);
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //! the rate.
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
+use crate::exact::linear::{cosine, inner};
 use crate::exact::mssa::{attention_update, compression_coefficient};
 use crate::exact::neumann::truncated_gradient;
 use crate::exact::{subspace_rate, subspace_rate_gradient};
 
 /// A direction in which a compression step may move the tokens `Z`. All are in the units of `Z`:
 /// one step of length `kappa c` is `Z + kappa c direction`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// `-grad R^c / c`: what the papers set out from.
@@ -50,6 +51,17 @@ impl Direction {
             Self::Shrinkage => "shrinkage, -Z",
         }
     }
+}
+
+/// What a step along a direction is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effect {
+    /// Cosine with steepest descent.
+    pub cosine: f64,
+    /// The same, growing and shrinking of all tokens alike taken out of both.
+    pub cosine_beyond_shrinkage: f64,
+    /// `R^c` after the step over `R^c` before, less 1.
+    pub relative_change: f64,
 }
 
 /// Tokens with the exact gradient of `R^c` there, and all directions.
@@ -105,11 +117,29 @@ impl<'a> Descent<'a> {
     /// The same after the component along `Z` is taken out of both: what is left of the agreement
     /// when growing and shrinking do not count.
     pub fn cosine_beyond_shrinkage(&self, direction: ArrayView2<'_, f64>) -> f64 {
-        let without = |v: ArrayView2<'_, f64>| {
-            let along = inner(v, self.z) / inner(self.z, self.z);
-            &v - &(&self.z * along)
-        };
-        cosine(without(direction).view(), without(self.exact.view()).view())
+        let (step, exact) = (
+            without(direction, self.z),
+            without(self.exact.view(), self.z),
+        );
+        cosine(step.view(), exact.view())
+    }
+
+    /// What a step of length `kappa c = step` along each of [`Direction::ALL`] is worth.
+    ///
+    /// # Errors
+    /// As [`subspace_rate`].
+    pub fn effects(&self, step: f64) -> Result<[Effect; Direction::ALL.len()]> {
+        let before = self.rate()?;
+        let mut effects = Vec::with_capacity(Direction::ALL.len());
+        for which in Direction::ALL {
+            let direction = self.direction(which);
+            effects.push(Effect {
+                cosine: self.cosine(direction.view()),
+                cosine_beyond_shrinkage: self.cosine_beyond_shrinkage(direction.view()),
+                relative_change: self.rate_after(direction.view(), step)? / before - 1.0,
+            });
+        }
+        Ok(std::array::from_fn(|index| effects[index]))
     }
 
     /// `R^c` at the tokens.
@@ -137,21 +167,11 @@ impl<'a> Descent<'a> {
     }
 }
 
-/// Frobenius norm.
-pub(super) fn norm(z: ArrayView2<'_, f64>) -> f64 {
-    inner(z, z).sqrt()
-}
-
-fn inner(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
-    a.iter().zip(b.iter()).map(|(a, b)| a * b).sum()
-}
-
-fn cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
-    let lengths = inner(a, a).sqrt() * inner(b, b).sqrt();
-    if lengths == 0.0 {
-        return 0.0;
-    }
-    inner(a, b) / lengths
+/// A direction without its part along `z`, both (d, N): what is left of it when growing and shrinking all
+/// tokens alike does not count.
+pub fn without(direction: ArrayView2<'_, f64>, z: ArrayView2<'_, f64>) -> Array2<f64> {
+    let along = inner(direction, z) / inner(z, z);
+    &direction - &(&z * along)
 }
 
 #[cfg(test)]
@@ -191,5 +211,19 @@ mod tests {
         let tilted = &exact + &(&z * 3.0);
         assert!((descent.cosine_beyond_shrinkage(tilted.view()) - 1.0).abs() < 1e-12);
         assert!(descent.cosine(tilted.view()) < 0.9);
+    }
+    #[test]
+    fn every_direction_has_its_effect() {
+        let bases = orthogonal_bases(3, "bases", 2, 3).unwrap();
+        let z = gaussian(3, "z", 6, 9);
+        let descent = Descent::at(z.view(), bases.view(), 0.6, 1.0).unwrap();
+        let effects = descent.effects(0.01).unwrap();
+        let of = |which: Direction| effects[which as usize];
+        assert!((of(Direction::Exact).cosine - 1.0).abs() < 1e-12);
+        assert!(of(Direction::Exact).relative_change < 0.0);
+        assert!(of(Direction::Shrinkage).cosine_beyond_shrinkage.abs() < 1e-12);
+        let (added, subtracted) = (of(Direction::Added), of(Direction::Subtracted));
+        assert!((added.cosine + subtracted.cosine).abs() < 1e-14);
+        assert!(added.relative_change > 0.0 && subtracted.relative_change < 0.0);
     }
 }

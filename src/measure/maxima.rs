@@ -4,11 +4,11 @@
 use ndarray::{concatenate, s, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::data::subspaces::unit_columns;
 use crate::error::{Error, Result};
 use crate::exact::ascent::ascend;
 use crate::exact::low_rank::{nearest_of_rank, singular_values};
 use crate::exact::mcr2::{equal_labels, regularised_gradient};
+use crate::exact::scale_free::unit_tokens;
 
 /// A singular value counts as zero below this share of the largest.
 const NOTHING: f64 = 1e-3;
@@ -87,8 +87,8 @@ impl Maximum {
             ranks.push(rank);
         }
         Ok(Self {
-            start_cosine: groups.across(&unit_columns(start)),
-            cosine: groups.across(&unit_columns(z)),
+            start_cosine: groups.across(&unit_tokens(start.view())),
+            cosine: groups.across(&unit_tokens(z.view())),
             spread,
             ranks,
             distance: closed_form.map(|_| distance),

@@ -4,20 +4,42 @@
 //! |---|---|
 //! | [`clusters`] | clusters that shorten a lossy code |
 //! | [`coherence`] | bases against orthogonal ones |
+//! | [`controls`] | steps and attention without what a claim credits |
+//! | [`convex`] | the convex form of a step against shrinking alone |
+//! | [`cost`] | time and memory of an attention |
+//! | [`denoising`] | what takes noise off drawn tokens |
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`entropy`] | entropy of a density from points |
-//! | [`layerwise`] | rates and sparsity of every layer |
+//! | [`growth`] | growth of the ratio of signal to noise over layers |
+//! | [`layerwise`] | what there is to measure at every layer |
 //! | [`linear`] | the linear classifier on pixels |
 //! | [`maxima`] | where ascent on the rate reduction with labels ends |
-//! | [`trend`] | mean, deviation, rank correlation |
+//! | [`membership`] | attention's weights against memberships |
+//! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
+//! | [`sign`] | which sign of the step compresses |
+//! | [`statistics`] | mean, share and difference with their limits |
+//! | [`sweep`] | drawn tokens with one setting moved |
+//! | [`token_statistics`] | token statistics attention against its derivation |
+//! | [`trend`] | the trend of a curve over layers |
 //! | [`unrolled`] | ISTA steps against the objective they descend from |
 
 pub mod clusters;
 pub mod coherence;
+pub mod controls;
+pub mod convex;
+pub mod cost;
+pub mod denoising;
 pub mod descent;
 pub mod entropy;
+pub mod growth;
 pub mod layerwise;
 pub mod linear;
 pub mod maxima;
+pub mod membership;
+pub mod rank_correlation;
+pub mod sign;
+pub mod statistics;
+pub mod sweep;
+pub mod token_statistics;
 pub mod trend;
 pub mod unrolled;

@@ -1,63 +1,7 @@
-//! Mean, deviation, rank correlations.
+//! The trend of a curve: its rank correlation with depth, its fall from end to end, the line or geometric curve that
+//! fits it. Descriptions, without a null hypothesis: what is sure of them, [`super::statistics`] tells.
 
-use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
-/// Mean and spread over images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Standard deviation with `n - 1` under the fraction; 0 for a single value.
-    pub deviation: f64,
-    /// Number of values, `n`.
-    pub count: usize,
-}
-
-impl Summary {
-    /// Of a list of values; NaN for an empty one.
-    pub fn of(values: &[f64]) -> Self {
-        let count = values.len();
-        let mean = values.iter().sum::<f64>() / count as f64;
-        let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-        Self {
-            mean,
-            deviation: if count > 1 {
-                (squares / (count - 1) as f64).sqrt()
-            } else {
-                0.0
-            },
-            count,
-        }
-    }
-
-    /// Standard error of the mean.
-    pub fn standard_error(&self) -> f64 {
-        self.deviation / (self.count as f64).sqrt()
-    }
-
-    /// Half of the interval that holds the mean with probability 0.95, by Student's distribution; NaN for
-    /// fewer than two values.
-    pub fn interval(&self) -> f64 {
-        student_quantile(0.975, self.count.saturating_sub(1)) * self.standard_error()
-    }
-
-    /// Standard deviation with `n` under the fraction, as the official sparsity measurement has it.
-    pub fn population_deviation(&self) -> f64 {
-        let count = self.count as f64;
-        self.deviation * ((count - 1.0) / count).max(0.0).sqrt()
-    }
-}
-
-/// The `probability` quantile of Student's distribution with `freedom` degrees of freedom; NaN for none.
-pub fn student_quantile(probability: f64, freedom: usize) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom as f64).map_or(f64::NAN, |t| t.inverse_cdf(probability))
-}
-
-/// The share of `items` for which `holds`; NaN for none.
-pub fn fraction<T>(items: &[T], holds: impl Fn(&T) -> bool) -> f64 {
-    items.iter().filter(|item| holds(item)).count() as f64 / items.len() as f64
-}
+use serde::Serialize;
 
 /// Sum of squared residuals of the best `a + b x`, by least squares, with `a` and `b`.
 pub fn fit_line(points: &[(f64, f64)]) -> Fit {
@@ -156,56 +100,9 @@ pub fn spearman(values: &[f64]) -> f64 {
     product / (rank_square * position_square).sqrt()
 }
 
-/// Kendall's tau-b of pairs: how much more often than not the two of a pair order alike. Ties count for
-/// neither; NaN if all values of one kind are equal.
-pub fn kendall(pairs: &[(f64, f64)]) -> f64 {
-    let (mut agree, mut first, mut second) = (0.0, 0.0, 0.0);
-    let sign = |a: f64, b: f64| f64::from(i8::from(a > b) - i8::from(a < b));
-    for (index, p) in pairs.iter().enumerate() {
-        for q in &pairs[..index] {
-            let (x, y) = (sign(p.0, q.0), sign(p.1, q.1));
-            agree += x * y;
-            first += x * x;
-            second += y * y;
-        }
-    }
-    agree / f64::sqrt(first * second)
-}
-
-/// Kendall's partial tau of two orders, given a third, from their three taus (Kendall 1942).
-pub fn partial_kendall(both: f64, first_third: f64, second_third: f64) -> f64 {
-    let rest = |tau: f64| 1.0 - tau * tau;
-    (both - first_third * second_third) / (rest(first_third) * rest(second_third)).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_those_of_the_printed_tables_at_any_number_of_degrees() {
-        // Abramowitz and Stegun, table 26.10.
-        for (probability, freedom, printed) in [
-            (0.975, 1, 12.706),
-            (0.975, 2, 4.303),
-            (0.975, 12, 2.179),
-            (0.975, 13, 2.160),
-            (0.975, 30, 2.042),
-            (0.975, 120, 1.980),
-            (0.95, 2, 2.920),
-            (0.95, 4, 2.132),
-            (0.95, 9, 1.833),
-        ] {
-            let found = student_quantile(probability, freedom);
-            assert!((found - printed).abs() < 6e-4, "{freedom}: {found}");
-        }
-        assert!(student_quantile(0.975, 0).is_nan());
-        let fourteen: Vec<f64> = (0..14).map(f64::from).collect();
-        let summary = Summary::of(&fourteen);
-        let half = summary.interval() / summary.standard_error();
-        assert!((half - 2.1604).abs() < 1e-4, "{half}");
-        assert!(Summary::of(&[1.0]).interval().is_nan());
-    }
 
     #[test]
     fn rank_correlation_sees_order_only() {
@@ -220,23 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn kendall_counts_pairs_and_leaves_out_ties() {
-        let line = [(1.0, 2.0), (2.0, 5.0), (3.0, 9.0)];
-        assert_eq!(kendall(&line), 1.0);
-        assert_eq!(kendall(&line.map(|(x, y)| (-x, y))), -1.0);
-        // Five pairs agree and one does not.
-        let four = [(1.0, 1.0), (2.0, 3.0), (3.0, 2.0), (4.0, 4.0)];
-        assert!((kendall(&four) - 4.0 / 6.0).abs() < 1e-15);
-        // Two of three pairs say something: tau-b = 2 / sqrt(2 * 3).
-        let tied = [(1.0, 1.0), (1.0, 2.0), (2.0, 3.0)];
-        assert!((kendall(&tied) - 2.0 / 6.0_f64.sqrt()).abs() < 1e-15);
-        assert!(kendall(&[(1.0, 1.0), (1.0, 2.0)]).is_nan());
-        // What the third order explains wholly is taken out wholly.
-        assert!(partial_kendall(0.25, 0.5, 0.5).abs() < 1e-15);
-        assert_eq!(partial_kendall(0.3, 0.0, 0.0), 0.3);
-    }
-
-    #[test]
     fn a_geometric_curve_is_told_from_a_line() {
         let geometric: Vec<(f64, f64)> =
             (0..12).map(|l| (l as f64, 1.5 * 1.06f64.powi(l))).collect();
@@ -247,14 +127,5 @@ mod tests {
         let fit = fit_line(&line);
         assert!((fit.growth - 0.09).abs() < 1e-14 && (fit.start - 1.5).abs() < 1e-14);
         assert!(akaike_difference(fit_geometric(&line), fit, 12, 3.0) > 10.0);
-    }
-
-    #[test]
-    fn summaries_know_both_deviations() {
-        let summary = Summary::of(&[1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(summary.mean, 2.5);
-        assert!((summary.deviation - (5.0f64 / 3.0).sqrt()).abs() < 1e-15);
-        assert!((summary.population_deviation() - 1.25f64.sqrt()).abs() < 1e-15);
-        assert_eq!(Summary::of(&[7.0]).deviation, 0.0);
     }
 }

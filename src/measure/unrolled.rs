@@ -8,10 +8,10 @@
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
-use super::descent::norm;
 use crate::error::Result;
 use crate::exact::coding_rate;
 use crate::exact::ista::{ista, lasso_objective, lasso_solution, proximal_step};
+use crate::exact::linear::frobenius;
 use crate::exact::neumann::largest_eigenvalue;
 
 /// Where a dictionary comes from.
@@ -228,7 +228,7 @@ impl Block {
             clamped: objective(&Start::Clamped.of(z)),
             solution: objective(&solution),
             rate_change: (coding_rate(read.view(), length.epsilon)?.value / rate - 1.0).abs(),
-            reconstruction: norm((&read - &z).view()) / norm(z),
+            reconstruction: frobenius((&read - &z).view()) / frobenius(z),
         };
         Ok((facts, paths))
     }

@@ -8,9 +8,9 @@ use dfdx::prelude::*;
 
 use super::embedding::Embedding;
 use super::kernel_weights::{values, Direction, KernelWeights};
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Tokens};
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Mssa, Output, Tokens};
 use super::probe::{Probe, Site};
-use super::{Classifier, Real};
+use super::{tied, Classifier, Real};
 use crate::error::Error;
 use crate::fused::buffer::Buffer;
 use crate::fused::{self, attention, ista, layer_norm, mlp};
@@ -297,7 +297,8 @@ impl Backbone<f32> for Cpu {
                     &input, tokens, &adjoint, &saved, derivative, &mut found,
                 );
                 for (layer, found) in layers.iter().zip(found) {
-                    exchange(gradients, layer, found)?;
+                    let own = exchange(gradients, layer, found)?;
+                    add_tied(gradients, layer, &own)?;
                 }
                 add(gradients, &z, &derivative)
             });
@@ -340,7 +341,7 @@ fn show(
 }
 
 /// Puts `held` in place of dfdx's gradients of a layer, and returns those: the kernels add to them
-/// without a copy.
+/// without a copy. What is no parameter, a tied output, stays held.
 fn exchange(
     gradients: &mut Gradients<f32, Cpu>,
     layer: &Layer<f32, Cpu>,
@@ -352,7 +353,10 @@ fn exchange(
         Attention::Mssa(mssa) => {
             let held = &mut attention.projection;
             swap(gradients, &mssa.subspace_bases, held)?;
-            &mssa.output
+            match &mssa.output {
+                Output::Free(output) => Some(output),
+                Output::Identity | Output::Tied(_) => None,
+            }
         }
         Attention::Mhsa(mhsa) => {
             swap(gradients, &mhsa.projection, &mut attention.projection)?;
@@ -360,7 +364,7 @@ fn exchange(
                 let held = attention.projection_bias.get_or_insert_default();
                 swap(gradients, bias, held)?;
             }
-            &mhsa.output
+            mhsa.output.as_ref()
         }
     };
     if let Some(output) = output {
@@ -385,10 +389,44 @@ fn exchange(
     Ok(held)
 }
 
-/// Gradients without numbers, to be exchanged for dfdx's.
+/// Adds what the kernels found for a tied output to the gradients of the bases and the scale it is made of.
+fn add_tied(
+    gradients: &mut Gradients<f32, Cpu>,
+    layer: &Layer<f32, Cpu>,
+    held: &fused::layers::Gradients,
+) -> Result<(), CpuError> {
+    let (Attention::Mssa(mssa), Some((found, _))) = (&layer.attention, &held.attention.output)
+    else {
+        return Ok(());
+    };
+    if let Output::Tied(scale) = &mssa.output {
+        let (_, d) = *mssa.subspace_bases.shape();
+        let bases = values(&mssa.subspace_bases);
+        let (by_bases, by_scale) = tied::adjoint(found, &bases, scale.array(), d);
+        add(gradients, &mssa.subspace_bases, &by_bases)?;
+        add(gradients, scale, &[by_scale])?;
+    }
+    Ok(())
+}
+
+/// Gradients without numbers, to be exchanged for dfdx's; of a tied output, for which dfdx has none, zeros.
 fn empty(layer: &Layer<f32, Cpu>) -> fused::layers::Gradients {
+    let output = match &layer.attention {
+        Attention::Mssa(Mssa {
+            output: Output::Tied(_),
+            subspace_bases,
+            ..
+        }) => {
+            let (inner, d) = *subspace_bases.shape();
+            Some((vec![0.0; inner * d], vec![0.0; d]))
+        }
+        _ => None,
+    };
     fused::layers::Gradients {
-        attention: attention::Gradients::default(),
+        attention: attention::Gradients {
+            output,
+            ..attention::Gradients::default()
+        },
         feed_forward: match layer.feed_forward {
             FeedForward::Ista(_) => fused::layers::FeedForward::Ista(ista::Gradients::default()),
             FeedForward::Mlp(_) => fused::layers::FeedForward::Mlp(mlp::Gradients::default()),

@@ -18,6 +18,7 @@ use super::names::{visit_all, Parts};
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
 use super::Real;
+use crate::data::Images;
 use crate::error::{Error, Result};
 
 /// Logits of a batch, shape (b, classes).
@@ -96,6 +97,31 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         let mut network = Classifier::blank(self.config, device)?;
         network.set_parameters(&self.parameters())?;
         Ok(network)
+    }
+
+    /// Refuses images that the network cannot read.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming both.
+    pub fn check_fit(&self, images: &Images) -> Result<()> {
+        let remedy = "choose the data set the network was made for, or train one for it";
+        if images.shape[0] != self.config.channels {
+            return Err(Error::shape(
+                format!("images of {}", images.name),
+                format!("{} channels", self.config.channels),
+                format!("{}", images.shape[0]),
+                remedy,
+            ));
+        }
+        if images.classes > self.config.classes {
+            return Err(Error::shape(
+                format!("classes of {}", images.name),
+                format!("at most {}", self.config.classes),
+                images.classes.to_string(),
+                remedy,
+            ));
+        }
+        Ok(())
     }
 
     /// The layers, in order.

@@ -28,6 +28,12 @@ pub enum Architecture {
     CrateMhsa,
     /// CRATE with a two-layer perceptron and a skip around it in place of ISTA.
     CrateMlp,
+    /// CRATE whose MSSA writes with the bases it reads with, up to a learned scale, as the derivation has it.
+    CrateTied,
+    /// CRATE whose dictionaries are orthogonal, as the derivation has them.
+    CrateOrthogonal,
+    /// Both.
+    CrateTiedOrthogonal,
     /// The transformer that the papers compare with: multi-head self-attention and perceptrons, its
     /// embedding, its head.
     Vit,
@@ -44,12 +50,25 @@ impl Architecture {
         matches!(self, Self::CrateMlp | Self::Vit)
     }
 
+    /// Whether the output of MSSA is `s [U_1, ..., U_K]` instead of a linear map of its own.
+    pub fn has_tied_output(self) -> bool {
+        matches!(self, Self::CrateTied | Self::CrateTiedOrthogonal)
+    }
+
+    /// Whether the dictionaries are kept orthogonal.
+    pub fn has_orthogonal_dictionary(self) -> bool {
+        matches!(self, Self::CrateOrthogonal | Self::CrateTiedOrthogonal)
+    }
+
     /// The name on the command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Crate => "crate",
             Self::CrateMhsa => "crate-mhsa",
             Self::CrateMlp => "crate-mlp",
+            Self::CrateTied => "crate-tied",
+            Self::CrateOrthogonal => "crate-orthogonal",
+            Self::CrateTiedOrthogonal => "crate-tied-orthogonal",
             Self::Vit => "vit",
         }
     }
@@ -213,6 +232,22 @@ impl Config {
         Ok(self)
     }
 
+    /// The same network with the width, of the multiples of the number of heads up to `widest`, whose number of
+    /// parameters is nearest to `wanted`; the smaller of two that are as near.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the number of heads is 0.
+    pub fn with_parameters_near(self, wanted: usize, widest: usize) -> Result<Self> {
+        let mut best = self.with_width(self.heads, self.heads)?;
+        for width in (2 * self.heads..=widest).step_by(self.heads) {
+            let config = self.with_width(width, self.heads)?;
+            if config.parameters().abs_diff(wanted) < best.parameters().abs_diff(wanted) {
+                best = config;
+            }
+        }
+        Ok(best)
+    }
+
     /// Refuses sizes that no network can have.
     ///
     /// # Errors
@@ -308,10 +343,11 @@ impl Config {
         }
     }
 
-    /// Whether a layer has an output projection: the official code leaves it out for a single
-    /// head as wide as the token, but not in a ViT.
+    /// Whether a layer has an output projection of its own: the official code leaves it out for a single
+    /// head as wide as the token, but not in a ViT; a tied one has only a scale.
     pub fn has_output_projection(&self) -> bool {
-        self.architecture == Architecture::Vit || !(self.heads == 1 && self.head_width == self.d)
+        let left_out = self.heads == 1 && self.head_width == self.d;
+        self.architecture == Architecture::Vit || !(left_out || self.architecture.has_tied_output())
     }
 
     /// Number of parameters. Gives the published 6.09, 13.12, 22.80 and 77.64 million
@@ -326,7 +362,7 @@ impl Config {
         let output = if self.has_output_projection() {
             inner * d + d
         } else {
-            0
+            u128::from(self.architecture.has_tied_output())
         };
         let attention = 2 * d + d * rows + bias + output;
         let feed_forward = if self.architecture.has_mlp() {
@@ -377,6 +413,27 @@ mod tests {
         ] {
             assert_eq!(Config::preset(name).unwrap().parameters(), count);
         }
+    }
+
+    #[test]
+    fn a_width_is_found_for_a_number_of_parameters() {
+        let vit = Config::preset("vit-small").unwrap();
+        let found = |wanted, widest| vit.with_parameters_near(wanted, widest).unwrap();
+        assert_eq!(found(22_050_664, 1024), vit);
+        // A parameter more or fewer changes nothing; the widest that is allowed does.
+        assert_eq!(found(22_050_665, 1024).d, 384);
+        assert_eq!(found(22_050_664, 192).d, 192);
+        let tiny = vit.with_width(6, 6).unwrap();
+        assert_eq!(found(0, 1024), tiny);
+        // Equal parameters with CRATE-Base: ViT-Small by the papers, a little wider by the count.
+        let wanted = Config::preset("crate-base").unwrap().parameters();
+        let near = found(wanted, 1024);
+        let distance = |c: Config| c.parameters().abs_diff(wanted);
+        assert_eq!(near.d, 390);
+        assert!(distance(near) < distance(vit.with_width(384, 6).unwrap()));
+        assert!(distance(near) < distance(vit.with_width(396, 6).unwrap()));
+        let headless = Config { heads: 0, ..vit };
+        assert!(headless.with_parameters_near(1, 8).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::embedding::Embedding;
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear};
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Output};
 use crate::fused::attention::{self, Roles};
 use crate::fused::buffer::Buffer;
 use crate::fused::layers::{self, Adjoint};
@@ -40,7 +40,10 @@ pub(super) enum Direction {
 impl Direction {
     /// A matrix `A` of weights, (m, n), in the order of its product.
     fn panels(self, weights: &[f32], m: usize) -> Panels<'static> {
-        let matrix = Matrix::new(weights, m, weights.len() / m);
+        self.in_order(Matrix::new(weights, m, weights.len() / m))
+    }
+
+    fn in_order(self, matrix: Matrix<'_>) -> Panels<'static> {
         Panels::of(match self {
             Self::Forward => matrix.t(),
             Self::Adjoint => matrix,
@@ -143,6 +146,16 @@ impl Affine {
             bias,
         }
     }
+
+    /// `s U` without bias, where `bases` are `U^T`, (n, d).
+    fn tied(bases: &[f32], scale: f32, d: usize, direction: Direction) -> Self {
+        let scaled: Vec<f32> = bases.iter().map(|u| scale * u).collect();
+        let transposed = Matrix::new(&scaled, scaled.len() / d, d);
+        Self {
+            matrix: direction.in_order(transposed.t()),
+            bias: Buffer::zeroed(d),
+        }
+    }
 }
 
 /// A layer's parameters.
@@ -182,28 +195,35 @@ impl LayerWeights {
         fold: bool,
         forward: Option<&Self>,
     ) -> Self {
-        let (projection, bias, output, roles) = match &layer.attention {
-            Attention::Mssa(mssa) => (&mssa.subspace_bases, None, &mssa.output, Roles::One),
+        let (projection, bias, roles) = match &layer.attention {
+            Attention::Mssa(mssa) => (&mssa.subspace_bases, None, Roles::One),
             Attention::Mhsa(mhsa) => {
                 let bias = mhsa.projection_bias.as_ref();
-                (&mhsa.projection, bias, &mhsa.output, Roles::Three)
+                (&mhsa.projection, bias, Roles::Three)
             }
         };
-        let (columns, _) = *projection.shape();
+        let (columns, d) = *projection.shape();
+        let projection = values(projection);
+        let free = |linear: &Linear<f32, Cpu>| Affine::copy(linear, direction);
+        let output = match &layer.attention {
+            Attention::Mssa(mssa) => match &mssa.output {
+                Output::Identity => None,
+                Output::Free(linear) => Some(free(linear)),
+                Output::Tied(scale) => Some(Affine::tied(&projection, scale.array(), d, direction)),
+            },
+            Attention::Mhsa(mhsa) => mhsa.output.as_ref().map(free),
+        };
         let heads = layer.attention.heads();
         Self {
             norms: [Norm::copy(&layer.norm1), Norm::copy(&layer.norm2)],
-            projection: direction.panels(&values(projection), columns),
+            projection: direction.panels(&projection, columns),
             projection_bias: bias.map(values),
-            output: output
-                .as_ref()
-                .map(|output| Affine::copy(output, direction)),
+            output,
             heads,
             head_width: columns / roles.count() / heads,
             roles,
             feed_forward: match &layer.feed_forward {
                 FeedForward::Ista(block) => {
-                    let (d, _) = *block.dictionary.shape();
                     let dictionary = values(&block.dictionary);
                     let folded = forward.and_then(|forward| match &forward.feed_forward {
                         layers::FeedForward::Ista(Ista {

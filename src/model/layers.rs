@@ -15,6 +15,8 @@ pub type Tokens<E, D, T = NoneTape> = Tensor<(usize, usize, usize), E, D, T>;
 pub type Matrix<E, D> = Tensor<(usize, usize), E, D>;
 /// A bias or gain.
 pub type Vector<E, D> = Tensor<(usize,), E, D>;
+/// A single number.
+pub type Scalar<E, D> = Tensor<Rank0, E, D>;
 
 /// Converts a constant of the papers to the number type of the network.
 pub(super) fn constant<E: Real>(value: f64) -> E {
@@ -103,15 +105,27 @@ pub(super) fn project<E: Real, D: Device<E>, T: Tape<E, D>>(
 /// `MSSA(Z) = concat_k( softmax(W_k W_k^T / sqrt(p)) W_k ) out^T + bias`, `W_k = Z U_k`,
 ///
 /// one projection for queries, keys and values. The paper's form (NeurIPS 2023, eq. 12) has
-/// `out = U` up to a factor; the code learns it freely.
+/// `out = U` up to a factor; the code learns it freely. [`Output`] has both.
 #[derive(Debug, Clone)]
 pub struct Mssa<E: Dtype, D: Device<E>> {
     /// `[U_1, ..., U_K]^T`, shape (k p, d). Official name `qkv.weight`.
     pub subspace_bases: Matrix<E, D>,
-    /// Output projection; none for a single head as wide as the token. Official name `to_out.0`.
-    pub output: Option<Linear<E, D>>,
+    /// What takes the heads back to a token.
+    pub output: Output<E, D>,
     /// Heads, `K`.
     pub heads: usize,
+}
+
+/// What takes the heads of MSSA, side by side, back to a token.
+#[derive(Debug, Clone)]
+pub enum Output<E: Dtype, D: Device<E>> {
+    /// Nothing: for a single head as wide as the token.
+    Identity,
+    /// A linear map of its own, as in the official code. Official name `to_out.0`.
+    Free(Linear<E, D>),
+    /// `s [U_1, ..., U_K]`, without bias, as in the derivation: only the scale `s` is learned beside the bases.
+    /// With `M = sum_k U_k SSA(Z | U_k)`, the block adds `s M`.
+    Tied(Scalar<E, D>),
 }
 
 impl<E: Real, D: Device<E>> Mssa<E, D> {
@@ -139,8 +153,19 @@ impl<E: Real, D: Device<E>> Mssa<E, D> {
             .try_permute::<(usize, usize, usize, usize), Axes4<0, 1, 3, 2>>()?;
         let read = attend(w.retaped::<T>(), keys, w, layer, probe)?;
         match &self.output {
-            Some(output) => output.try_forward(read),
-            None => Ok(read),
+            Output::Identity => Ok(read),
+            Output::Free(output) => output.try_forward(read),
+            Output::Tied(scale) => {
+                let (_, d) = *self.subspace_bases.shape();
+                read.try_reshape_like(&(b * n, inner))?
+                    .try_matmul(self.subspace_bases.retaped::<T>())?
+                    .try_reshape_like(&(b, n, d))?
+                    .try_mul(
+                        scale
+                            .clone()
+                            .try_broadcast_like::<_, Axes3<0, 1, 2>>(&(b, n, d))?,
+                    )
+            }
         }
     }
 }
@@ -181,7 +206,7 @@ pub struct Mhsa<E: Dtype, D: Device<E>> {
     pub projection: Matrix<E, D>,
     /// Shape (3 k p,), in a ViT.
     pub projection_bias: Option<Vector<E, D>>,
-    /// Output projection, as in [`Mssa`].
+    /// Output projection; none for a single head as wide as the token.
     pub output: Option<Linear<E, D>>,
     /// Heads, `K`.
     pub heads: usize,
@@ -426,7 +451,11 @@ pub(super) fn blank_layer<E: Real, D: Device<E>>(
     } else {
         Attention::Mssa(Mssa {
             subspace_bases: projection,
-            output,
+            output: match output {
+                _ if kind.has_tied_output() => Output::Tied(device.try_zeros()?),
+                Some(output) => Output::Free(output),
+                None => Output::Identity,
+            },
             heads,
         })
     };

@@ -8,6 +8,7 @@
 //! | [`backbone`] | embedding and layers, by the fastest way the device has |
 //! | [`kernel_weights`] | parameters as the kernels read them |
 //! | [`classifier`] | the classifier: embedding, layers, head |
+//! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of all parameters in the official code |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | files of named parameters, written and read |
@@ -17,13 +18,13 @@
 //! | `sizes` | the sizes of a network from the names and shapes of its parameters |
 //! | `pytorch`, `pickle`, `entry` | the official code's checkpoint files |
 //! | [`transfer`] | a network for another task made from a trained one |
+//! | [`operators`] | bases and dictionary of a layer in f64, as the papers write them |
 //! | [`probe`] | one interface to every intermediate of a forward pass |
 //!
 //! Everything is generic over the dfdx device and over f32/f64. Rows are tokens here, as in the
 //! official code; the papers and [`crate::exact`] write tokens as columns.
 
 pub mod backbone;
-pub mod bases;
 pub mod checkpoint;
 pub mod classifier;
 pub mod config;
@@ -35,11 +36,13 @@ pub mod kernel_weights;
 pub mod layers;
 mod layout;
 pub mod names;
+pub mod operators;
 pub mod parameters;
 mod pickle;
 pub mod probe;
 mod pytorch;
 mod sizes;
+mod tied;
 pub mod transfer;
 
 pub use backbone::{Backbone, Path};

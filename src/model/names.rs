@@ -6,9 +6,9 @@ use dfdx::prelude::*;
 
 use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear};
+use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Output};
 use super::parameters::{visit, visit_linear, visit_linear_from, visit_norm, Init, Visitor};
-use super::Real;
+use super::{tied, Real};
 use crate::error::Result;
 
 /// First values of a ViT's linear maps.
@@ -75,8 +75,13 @@ fn visit_crate<E: Real, D: Device<E>>(
     if let Some(norm) = &mut embedding.norm {
         visit_norm(visitor, "to_patch_embedding.3", norm)?;
     }
+    let dictionary = match network.config.architecture.has_orthogonal_dictionary() {
+        true => Init::Orthogonal { fan_in: d },
+        false => Init::KaimingUniform { fan_in: d },
+    };
     for (index, layer) in network.layers.iter_mut().enumerate() {
-        visit_crate_layer(visitor, &format!("transformer.layers.{index}"), layer)?;
+        let prefix = format!("transformer.layers.{index}");
+        visit_crate_layer(visitor, &prefix, layer, dictionary)?;
     }
     visit_norm(visitor, "mlp_head.0", network.head_norm)?;
     visit_linear(visitor, "mlp_head.1", network.head)
@@ -86,11 +91,19 @@ fn visit_crate_layer<E: Real, D: Device<E>>(
     visitor: &mut impl Visitor<E, D>,
     prefix: &str,
     layer: &mut Layer<E, D>,
+    dictionary: Init,
 ) -> Result<()> {
     visit_norm(visitor, &format!("{prefix}.0.norm"), &mut layer.norm1)?;
-    let (projection, output) = match &mut layer.attention {
-        Attention::Mssa(mssa) => (&mut mssa.subspace_bases, &mut mssa.output),
-        Attention::Mhsa(mhsa) => (&mut mhsa.projection, &mut mhsa.output),
+    let (projection, output, scale) = match &mut layer.attention {
+        Attention::Mssa(mssa) => {
+            let (output, scale) = match &mut mssa.output {
+                Output::Identity => (None, None),
+                Output::Free(output) => (Some(output), None),
+                Output::Tied(scale) => (None, Some(scale)),
+            };
+            (&mut mssa.subspace_bases, output, scale)
+        }
+        Attention::Mhsa(mhsa) => (&mut mhsa.projection, mhsa.output.as_mut(), None),
     };
     let (rows, fan_in) = *projection.shape();
     visit(
@@ -103,6 +116,11 @@ fn visit_crate_layer<E: Real, D: Device<E>>(
     if let Some(output) = output {
         visit_linear(visitor, &format!("{prefix}.0.fn.to_out.0"), output)?;
     }
+    if let Some(scale) = scale {
+        let first = Init::Constant(tied::initial_scale(rows, fan_in));
+        let name = format!("{prefix}.0.fn.to_out.scale");
+        visit(visitor, name, &[1], first, scale)?;
+    }
     visit_norm(visitor, &format!("{prefix}.1.norm"), &mut layer.norm2)?;
     match &mut layer.feed_forward {
         FeedForward::Ista(ista) => {
@@ -111,7 +129,7 @@ fn visit_crate_layer<E: Real, D: Device<E>>(
                 visitor,
                 format!("{prefix}.1.fn.weight"),
                 &[d, fan_in],
-                Init::KaimingUniform { fan_in },
+                dictionary,
                 &mut ista.dictionary,
             )
         }

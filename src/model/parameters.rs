@@ -1,15 +1,17 @@
 //! Named access to all parameters of a network, for initialisation, optimisers and files.
 
 use dfdx::prelude::*;
+use ndarray::ArrayView2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::layers::{constant, LayerNorm, Linear};
 use super::Real;
 use crate::error::{Error, Result};
+use crate::exact::polar::polar_factor;
 use crate::seed;
 
-/// How the official code initialises a parameter.
+/// How a parameter starts: as the official code has it, where it has the parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Ones: a LayerNorm gain.
@@ -27,6 +29,14 @@ pub enum Init {
         /// Inputs of the map.
         fan_in: usize,
     },
+    /// The polar factor of what [`Init::KaimingUniform`] draws: a dictionary that is kept orthogonal. See
+    /// [`Parameter::constrain`].
+    Orthogonal {
+        /// Inputs of the map.
+        fan_in: usize,
+    },
+    /// A number: the scale of a tied output.
+    Constant(f64),
     /// Normal with mean zero: class token and positional embedding, and in a ViT all weights (timm cuts
     /// them off at two, a hundred deviations).
     Normal {
@@ -44,6 +54,34 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// Official initialisation.
     pub init: Init,
+}
+
+impl Parameter {
+    /// Brings changed values back to where the parameter lives: a dictionary that is kept orthogonal to the nearest
+    /// orthogonal matrix, computed in f64. Other parameters live everywhere. Values that are not finite stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// [`Error::Domain`] if there is no nearest one.
+    pub fn constrain<E: Real>(&self, values: &mut [E]) -> Result<()> {
+        let Init::Orthogonal { .. } = self.init else {
+            return Ok(());
+        };
+        if !values.iter().all(|value| value.is_finite()) {
+            return Ok(());
+        }
+        let wide = values
+            .iter()
+            .map(|value| value.to_f64().unwrap_or(f64::NAN));
+        let wide: Vec<f64> = wide.collect();
+        let matrix = ArrayView2::from_shape((self.shape[0], self.shape[1]), &wide)
+            .map_err(|e| Error::misfit(&self.name, &self.shape, &e))?;
+        let nearest = polar_factor(&self.name, matrix)?;
+        for (value, near) in values.iter_mut().zip(&nearest) {
+            *value = constant(*near);
+        }
+        Ok(())
+    }
 }
 
 /// Something to do to every parameter, in the fixed order of the network.
@@ -122,7 +160,7 @@ pub(super) fn visit_linear_from<E: Real, D: Device<E>>(
     )
 }
 
-/// Fills every parameter as the official code initialises it, from the stream
+/// Fills every parameter as its [`Init`] says, from the stream
 /// `init/<parameter name>` of the seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Initialise {
@@ -137,7 +175,7 @@ impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
         tensor: &mut Tensor<S, E, D>,
     ) -> Result<()> {
         let mut rng = seed::stream(self.seed, &format!("init/{}", parameter.name));
-        let values: Vec<E> = (0..tensor.shape().num_elements())
+        let mut values: Vec<E> = (0..tensor.shape().num_elements())
             .map(|_| {
                 constant(match parameter.init {
                     Init::One => 1.0,
@@ -145,13 +183,15 @@ impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
                     Init::Linear { fan_in } => {
                         (2.0 * rng.gen::<f64>() - 1.0) / (fan_in as f64).sqrt()
                     }
-                    Init::KaimingUniform { fan_in } => {
+                    Init::KaimingUniform { fan_in } | Init::Orthogonal { fan_in } => {
                         (2.0 * rng.gen::<f64>() - 1.0) * (6.0 / fan_in as f64).sqrt()
                     }
+                    Init::Constant(value) => value,
                     Init::Normal { deviation } => deviation * rng.sample::<f64, _>(StandardNormal),
                 })
             })
             .collect();
+        parameter.constrain(&mut values)?;
         tensor.copy_from(&values);
         Ok(())
     }

@@ -102,6 +102,12 @@ impl Checkpoint {
                 format!("[{d}, {channels} x a square patch] for `channels` {channels}"),
             ));
         };
+        let tied = self
+            .tensors
+            .contains_key("transformer.layers.0.0.fn.to_out.scale");
+        // No shape shows that a dictionary is kept orthogonal.
+        let own = self.config.map(|c| c.architecture);
+        let orthogonal = own.is_some_and(Architecture::has_orthogonal_dictionary);
         // What a head reads of its projection shows how many projections there are.
         let output = "transformer.layers.0.0.fn.to_out.0.weight";
         let inner = match self.tensors.contains_key(output) {
@@ -113,7 +119,12 @@ impl Checkpoint {
             .tensors
             .contains_key("transformer.layers.0.1.fn.net.0.weight");
         let architecture = match (mhsa, mlp) {
-            (false, false) => Architecture::Crate,
+            (false, false) => match (tied, orthogonal) {
+                (false, false) => Architecture::Crate,
+                (true, false) => Architecture::CrateTied,
+                (false, true) => Architecture::CrateOrthogonal,
+                (true, true) => Architecture::CrateTiedOrthogonal,
+            },
             (true, false) => Architecture::CrateMhsa,
             (false, true) => Architecture::CrateMlp,
             (true, true) => {

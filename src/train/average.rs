@@ -33,13 +33,17 @@ impl Average {
         })
     }
 
-    /// `network` with the average for its weights.
+    /// `network` with the average for its weights; of orthogonal matrices, the orthogonal one nearest to it.
     pub(super) fn network<D: Backbone<f32>>(
         &self,
         network: &Classifier<f32, D>,
     ) -> Result<Classifier<f32, D>> {
+        let mut values = self.values.clone();
+        for found in &mut values {
+            found.parameter.constrain(&mut found.values)?;
+        }
         let mut network = network.clone();
-        network.set_parameters(&self.values)?;
+        network.set_parameters(&values)?;
         Ok(network)
     }
 

@@ -94,8 +94,8 @@ pub fn train<D: Backbone<f32>>(
     observer: &mut impl Observer<D>,
 ) -> Result<Vec<Epoch>> {
     recipe.check()?;
-    check_fit(network, images)?;
-    check_fit(network, held_out)?;
+    network.check_fit(images)?;
+    network.check_fit(held_out)?;
     held_out.check_classes(&images.class_names)?;
     let per_epoch = images.len().div_ceil(recipe.batch);
     let steps = per_epoch * recipe.epochs;
@@ -405,31 +405,6 @@ fn shard_gradients<D: Backbone<f32>>(
     let value = f64::from(loss.as_vec()[0]);
     let gradients = loss.try_backward().map_err(Error::device)?;
     Ok((value, gradients_of(network, gradients)?))
-}
-
-/// Refuses images that the network cannot read.
-///
-/// # Errors
-/// [`Error::Shape`] naming both.
-pub fn check_fit<D: Backbone<f32>>(network: &Classifier<f32, D>, images: &Images) -> Result<()> {
-    let config = network.config();
-    if images.shape[0] != config.channels {
-        return Err(Error::shape(
-            format!("images of {}", images.name),
-            format!("{} channels", config.channels),
-            format!("{}", images.shape[0]),
-            "choose the data set the network was made for, or train one for it",
-        ));
-    }
-    if images.classes > config.classes {
-        return Err(Error::shape(
-            format!("classes of {}", images.name),
-            format!("at most {}", config.classes),
-            images.classes.to_string(),
-            "choose the data set the network was made for, or train one for it",
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -111,11 +111,11 @@ impl Optimiser {
         self.steps
     }
 
-    /// One step along `gradients`, which stand in the order of the network's parameters. The work is
-    /// shared out over the rayon pool it is called in.
+    /// One step along `gradients`, which stand in the order of the network's parameters, and back to where a
+    /// parameter has to stay ([`Parameter::constrain`]). The work is shared out over the rayon pool it is called in.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the gradients or the state are those of another network.
+    /// [`Error::Shape`] if the gradients or the state are those of another network; as [`Parameter::constrain`].
     pub fn step<D: Backbone<f32>>(
         &mut self,
         network: &mut Classifier<f32, D>,
@@ -170,6 +170,7 @@ impl Optimiser {
                 let gradient = gradients.get(index).map_or(&[][..], Vec::as_slice);
                 let mut values = reader();
                 step.take(&parameter, decay, &mut values, gradient, moments)?;
+                parameter.constrain(&mut values)?;
                 Ok(Some(values))
             });
         tasks.collect()

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check_fit;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::{Backbone, Classifier};
@@ -65,7 +64,7 @@ pub fn evaluate<D: Backbone<f32>>(
     threads: usize,
     done: impl Fn() + Sync,
 ) -> Result<Score> {
-    check_fit(network, images)?;
+    network.check_fit(images)?;
     let classes = network.config().classes;
     let pieces = images.len().div_ceil(EVALUATION_PIECE);
     let range = |piece: usize| {

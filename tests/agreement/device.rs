@@ -65,10 +65,10 @@ fn agrees_with_the_cpu<D: Backbone<f32>>(device: &D) {
             &own.forward(&input).unwrap(),
         );
 
-        let rate = Quantity::OfficialRate;
-        let exact = measure_input(&own, &input, &[rate], 0.1, 2).unwrap();
-        let found = measure_input(&other, &input, &[rate], 0.1, 2).unwrap();
-        let (found, exact) = (found.means(rate), exact.means(rate));
+        let rate = Quantity::OFFICIAL_RATE;
+        let exact = measure_input(&own, &input, &[rate], 0, 2).unwrap();
+        let found = measure_input(&other, &input, &[rate], 0, 2).unwrap();
+        let (found, exact) = (found.means(rate).unwrap(), exact.means(rate).unwrap());
         let pairs = found.iter().zip(&exact);
         let rates = pairs.map(|(a, b)| (a - b).abs() / b).fold(0.0, f64::max);
 

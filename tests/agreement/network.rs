@@ -2,11 +2,11 @@
 //! gradients against finite differences.
 
 use dfdx::prelude::*;
-use ndarray::{Array1, Array2};
+use ndarray::{concatenate, Array1, Array2, Axis};
 use whitebox::exact::layer::{crate_layer, LayerParameters};
 use whitebox::model::parameters::{Parameter, Values, Visitor};
 use whitebox::model::probe::{NoProbe, Recorder, Site};
-use whitebox::model::{Classifier, Config, Path, Pool};
+use whitebox::model::{Architecture, Classifier, Config, Path, Pool};
 use whitebox::vectorised::Instructions;
 
 use crate::support::{config, loss_and_gradients, network, wave, ARCHITECTURES};
@@ -73,18 +73,26 @@ fn layer_parameters(network: &Classifier<f64, Cpu>, layer: usize) -> LayerParame
     };
     let projection = matrix(&all, &format!("{prefix}.0.fn.qkv.weight"));
     let output = format!("{prefix}.0.fn.to_out.0");
+    let bases: Vec<Array2<f64>> = projection
+        .axis_chunks_iter(Axis(0), config.head_width)
+        .map(|block| block.t().to_owned())
+        .collect();
+    let free = find(&all, &format!("{output}.weight")).map(|_| {
+        (
+            matrix(&all, &format!("{output}.weight")),
+            vector(&all, &format!("{output}.bias")),
+        )
+    });
+    let tied = find(&all, &format!("{prefix}.0.fn.to_out.scale")).map(|scale| {
+        let blocks: Vec<_> = bases.iter().map(|basis| basis.view()).collect();
+        let side_by_side = concatenate(Axis(1), &blocks).unwrap();
+        (side_by_side * scale.values[0], Array1::zeros(config.d))
+    });
+    assert_eq!(config.architecture.has_tied_output(), tied.is_some());
     LayerParameters {
         norm1: norm(0),
-        bases: projection
-            .axis_chunks_iter(ndarray::Axis(0), config.head_width)
-            .map(|block| block.t().to_owned())
-            .collect(),
-        output: find(&all, &format!("{output}.weight")).map(|_| {
-            (
-                matrix(&all, &format!("{output}.weight")),
-                vector(&all, &format!("{output}.bias")),
-            )
-        }),
+        output: free.or(tied),
+        bases,
         norm2: norm(1),
         dictionary: matrix(&all, &format!("{prefix}.1.fn.weight")),
         step_size: config.step_size,
@@ -104,7 +112,12 @@ fn relative_error(found: &[f64], exact: &[f64]) -> f64 {
 /// that these can collect over three layers.
 #[test]
 fn every_layer_follows_the_papers_formulas() {
-    for config in configurations() {
+    let of = |architecture| {
+        configurations()
+            .into_iter()
+            .map(move |c| c.of(architecture))
+    };
+    for config in of(Architecture::Crate).chain(of(Architecture::CrateTied)) {
         let network = network::<f64>(config, 3);
         let mut recorder =
             Recorder::new([Site::LayerInput, Site::AfterMssa, Site::AfterIsta].to_vec());

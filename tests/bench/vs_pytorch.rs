@@ -31,8 +31,9 @@ use whitebox::fused::buffer::Buffer;
 use whitebox::fused::product::{product, Matrix, MatrixMut, Panels};
 use whitebox::harness::console::{self, ExperimentArguments};
 use whitebox::harness::device::{DeviceArguments, DeviceName, OnDevice};
+use whitebox::harness::experiment;
 use whitebox::harness::record;
-use whitebox::harness::run::{Run, Sources};
+use whitebox::harness::run::Run;
 use whitebox::harness::table;
 use whitebox::measure::trend::fit_line;
 use whitebox::model::{Architecture, Backbone, Classifier, Config};
@@ -554,7 +555,9 @@ fn compare(arguments: &Arguments) -> Result<()> {
         torch: version,
         instructions: Instructions::chosen().to_string(),
     };
-    run.finish(settings, Vec::new(), rows, &Sources::default(), "speed.csv")
+    experiment::leave(&run, &settings, &rows, Vec::new(), true)?;
+    println!("\nWrote {}.", run.folder().join("result.json").display());
+    Ok(())
 }
 
 /// Columns of the table: the heading, and what stands below it.

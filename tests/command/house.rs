@@ -275,6 +275,7 @@ fn program(options: &[&str]) -> &'static str {
         Some("exp_classify") => env!("CARGO_BIN_EXE_exp_classify"),
         Some("exp_codebook") => env!("CARGO_BIN_EXE_exp_codebook"),
         Some("exp_denoise") => env!("CARGO_BIN_EXE_exp_denoise"),
+        Some("exp_derivation") => env!("CARGO_BIN_EXE_exp_derivation"),
         Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
         Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
         Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),

@@ -76,7 +76,15 @@ fn a_training_that_is_killed_at_any_moment_goes_on_to_the_same_bytes() {
 fn every_architecture_trains_and_is_read_back_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("net.safetensors");
-    for word in ["crate", "crate-mhsa", "crate-mlp", "vit"] {
+    for word in [
+        "crate",
+        "crate-mhsa",
+        "crate-mlp",
+        "crate-tied",
+        "crate-orthogonal",
+        "crate-tied-orthogonal",
+        "vit",
+    ] {
         succeed(tiny_training(&out).args(["--architecture", word]));
         let config = Checkpoint::read(&out).unwrap().config.unwrap();
         assert_eq!(serde_json::json!(config.architecture), word);
@@ -86,6 +94,58 @@ fn every_architecture_trains_and_is_read_back_as_what_it_is() {
             .arg("--checkpoint")
             .arg(&out);
         assert!(succeed(&mut evaluate).contains("top-1"));
+    }
+}
+
+#[test]
+fn networks_that_follow_the_derivation_stay_on_it_and_go_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, killed] =
+        ["whole", "killed"].map(|name| folder.path().join(format!("{name}.safetensors")));
+    let train = |out, threads: &str| {
+        let mut command = training_of(40, out);
+        command.args([
+            "--architecture",
+            "crate-tied-orthogonal",
+            "--threads",
+            threads,
+        ]);
+        command.args(["--save-every", "0", "--set", "ema=0.5"]);
+        command
+    };
+    succeed(&mut train(&whole, "1"));
+    let mut child = train(&killed, "2").spawn().unwrap();
+    let state = folder.path().join("killed.safetensors.state");
+    while !state.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    succeed(&mut train(&killed, "2"));
+    let [whole, killed] = [whole, killed].map(|path| Checkpoint::read(&path).unwrap());
+    let config = whole.config.unwrap();
+    let [whole, killed] = [whole, killed].map(|checkpoint| {
+        let network: Classifier<f32, Cpu> = checkpoint.network(config, &Cpu::default()).unwrap();
+        network.parameters()
+    });
+    assert!(whole == killed, "other numbers");
+    let count: usize = whole.iter().map(|found| found.values.len()).sum();
+    assert_eq!(count, config.parameters());
+    let start: Classifier<f32, Cpu> = Classifier::new(config, 0, &Cpu::default()).unwrap();
+    for (found, start) in whole.iter().zip(start.parameters()) {
+        let name = &found.parameter.name;
+        if name.ends_with(".1.fn.weight") {
+            assert_ne!(found.values, start.values);
+            let rows: Vec<&[f32]> = found.values.chunks_exact(config.d).collect();
+            for (i, row) in rows.iter().enumerate() {
+                for (j, other) in rows.iter().enumerate() {
+                    let pairs = row.iter().zip(*other);
+                    let product: f64 = pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    let wanted = f64::from(u8::from(i == j));
+                    assert!((product - wanted).abs() < 1e-6, "{name}: {product}");
+                }
+            }
+        }
     }
 }
 

@@ -26,10 +26,12 @@ pub(crate) fn config(depth: usize, heads: usize, head_width: usize, d: usize) ->
 }
 
 /// Every kind of network.
-pub(crate) const ARCHITECTURES: [Architecture; 4] = [
+pub(crate) const ARCHITECTURES: [Architecture; 6] = [
     Architecture::Crate,
     Architecture::CrateMhsa,
     Architecture::CrateMlp,
+    Architecture::CrateTied,
+    Architecture::CrateOrthogonal,
     Architecture::Vit,
 ];
 

@@ -5,12 +5,13 @@
 
 use ndarray::{s, Array2, Array3, Axis};
 use rand::Rng;
-use whitebox::data::subspaces::{self, gaussian, unit_columns, UnionOfSubspaces};
+use whitebox::data::subspaces::{self, gaussian, UnionOfSubspaces};
 use whitebox::exact::attention_only::{attention_only_layer, signal_to_noise, Phi};
 use whitebox::exact::ista::{ista, lasso_objective, lasso_solution, proximal_step};
 use whitebox::exact::mcr2::{equal_labels, label_rate};
 use whitebox::exact::mssa::{attention_map, attention_update};
 use whitebox::exact::neumann::radius;
+use whitebox::exact::scale_free::unit_tokens;
 use whitebox::exact::{rate_reduction, subspace_rate, subspace_rate_gradient};
 
 use crate::linear::*;
@@ -43,13 +44,13 @@ fn c_thy_10_the_official_step_expands_drawn_tokens() {
     let model = UnionOfSubspaces::new(4, 16, 128, 0.3);
     for draw in 0..20 {
         let drawn = model.draw(1, draw).unwrap();
-        let z = unit_columns(&drawn.noisy);
+        let z = unit_tokens(drawn.noisy.view());
         let m = attention_update(z.view(), drawn.bases.view(), 0.25);
         let rate = |z: &Array2<f64>| rate(z, &drawn.bases);
         let before = rate(&z);
         assert!(rate(&(&z + &m)) > before, "{draw}");
         assert!(rate(&(&z - &m)) < before, "{draw}");
-        assert!(rate(&unit_columns(&(&z + &m))) < before, "{draw}");
+        assert!(rate(&unit_tokens((&z + &m).view())) < before, "{draw}");
     }
 }
 

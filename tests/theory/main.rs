@@ -14,6 +14,8 @@ mod gradients;
 mod invariances;
 mod linear;
 mod optima;
+mod rate_reduction;
+mod scale_free;
 mod sparse_codes;
 #[path = "../support/strategies.rs"]
 mod strategies;

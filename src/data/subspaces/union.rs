@@ -1,17 +1,15 @@
-//! Tokens drawn from a union of subspaces with noise: the model under which the papers derive
-//! attention (book, chapter 4).
+//! Tokens of a union of orthogonal subspaces, with noise.
 //!
 //! `Z = sum_k U_k (A_k + E_k)`: token `j` belongs to one subspace, has coefficients `N(0, I_p)` there
 //! and `N(0, noise^2 I_p)` in every other one. The bases are the blocks of one orthogonal matrix,
 //! `d = K p`, so that its expected ratio of signal to noise is `1 / (noise sqrt(K - 1))`.
 
-use ndarray::{s, Array2, Array3, Axis};
-use ndarray_linalg::QR;
+use ndarray::{Array2, Array3};
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use crate::error::{Error, Result};
-use crate::exact::single_threaded_blas;
+use super::matrices::orthogonal_bases;
+use crate::error::Result;
 use crate::seed;
 
 /// What to draw.
@@ -57,7 +55,7 @@ impl UnionOfSubspaces {
     /// Draw number `draw` of the seed.
     ///
     /// # Errors
-    /// [`Error::Lapack`] if the bases cannot be orthogonalised.
+    /// [`crate::Error::Lapack`] if the bases cannot be orthogonalised.
     pub fn draw(&self, seed: u64, draw: usize) -> Result<SubspaceTokens> {
         let bases = orthogonal_bases(seed, &format!("bases {draw}"), self.heads, self.p)?;
         let mut rng = seed::stream(seed, &format!("tokens {draw}"));
@@ -99,52 +97,6 @@ impl SubspaceTokens {
         let end = self.subspace.partition_point(|&home| home <= k);
         start..end
     }
-}
-
-/// `rows x columns` numbers from N(0, 1).
-pub fn gaussian(seed: u64, name: &str, rows: usize, columns: usize) -> Array2<f64> {
-    let mut rng = seed::stream(seed, name);
-    Array2::from_shape_simple_fn((rows, columns), || rng.sample(StandardNormal))
-}
-
-/// A random `rows x columns` matrix with orthonormal columns, rows >= columns.
-///
-/// # Errors
-/// [`Error::Lapack`] if LAPACK fails.
-pub fn orthonormal(seed: u64, name: &str, rows: usize, columns: usize) -> Result<Array2<f64>> {
-    single_threaded_blas();
-    let (q, _) = gaussian(seed, name, rows, columns)
-        .qr()
-        .map_err(|e| Error::Lapack {
-            operation: "QR factorisation",
-            shape: format!("{rows} x {columns}"),
-            message: e.to_string(),
-        })?;
-    Ok(q.slice(s![.., ..columns]).to_owned())
-}
-
-/// K blocks of p columns of one random orthogonal matrix, (K, K p, p).
-///
-/// # Errors
-/// As [`orthonormal`].
-pub fn orthogonal_bases(seed: u64, name: &str, heads: usize, p: usize) -> Result<Array3<f64>> {
-    let d = heads * p;
-    let q = orthonormal(seed, name, d, d)?;
-    Ok(Array3::from_shape_fn((heads, d, p), |(k, i, j)| {
-        q[(i, k * p + j)]
-    }))
-}
-
-/// Every column scaled to length 1; zero columns stay zero.
-pub fn unit_columns(z: &Array2<f64>) -> Array2<f64> {
-    let mut unit = z.clone();
-    for mut token in unit.axis_iter_mut(Axis(1)) {
-        let length = token.dot(&token).sqrt();
-        if length > 0.0 {
-            token /= length;
-        }
-    }
-    unit
 }
 
 #[cfg(test)]

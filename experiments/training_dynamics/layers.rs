@@ -1,0 +1,64 @@
+//! The layers of one network at one stage.
+
+use dfdx::prelude::Cpu;
+use serde::{Deserialize, Serialize};
+use whitebox::data::Images;
+use whitebox::harness::run::Run;
+use whitebox::measure::layerwise::{measure, Quantity};
+use whitebox::model::Classifier;
+use whitebox::train;
+use whitebox::Result;
+
+/// What is measured: official rate, nonzeros, the caption's rate.
+const QUANTITIES: [Quantity; 3] = [
+    Quantity::OFFICIAL_RATE,
+    Quantity::NONZERO_AFTER_ISTA,
+    Quantity::SUBSPACE_RATE_AFTER_MSSA,
+];
+
+/// One layer of one network at one stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Row {
+    pub(super) labels: String,
+    pub(super) seed: u64,
+    pub(super) stage: String,
+    pub(super) epoch: usize,
+    pub(super) layer: usize,
+    pub(super) official_rate: f64,
+    pub(super) nonzero: f64,
+    pub(super) subspace_rate: f64,
+    pub(super) held_out_accuracy: f64,
+}
+
+/// Measures a network: labels, seed, stage and epoch as they stand in its rows.
+pub(super) fn rows(
+    (labels, seed, stage, epoch): (&str, u64, &str, usize),
+    network: &Classifier<f32, Cpu>,
+    held_out: &Images,
+    indices: &[usize],
+    run: &Run,
+) -> Result<Vec<Row>> {
+    let found = measure(
+        network,
+        held_out,
+        indices,
+        &QUANTITIES,
+        run.seed,
+        run.threads,
+        |_| {},
+    )?;
+    let accuracy = train::evaluate(network, held_out, run.threads, || {})?.accuracy;
+    let [rate, nonzero, subspace] = found.all(QUANTITIES)?;
+    let row = |layer| Row {
+        labels: labels.to_owned(),
+        seed,
+        stage: stage.to_owned(),
+        epoch,
+        layer: layer + 1,
+        official_rate: rate[layer],
+        nonzero: nonzero[layer],
+        subspace_rate: subspace[layer],
+        held_out_accuracy: accuracy,
+    };
+    Ok((0..network.config().depth).map(row).collect())
+}

@@ -1,0 +1,54 @@
+//! How many directions the columns or rows of a matrix fill.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::neumann::eigenvalues;
+use crate::error::Result;
+
+/// `exp(-sum_i e_i ln e_i)`, `e_i = sigma_i^2 / sum_j sigma_j^2` with the singular values `sigma_i`: `r` for `r`
+/// directions of equal energy, 1 for one direction; NaN for a matrix of zeros. (Roy and Vetterli 2007 take
+/// `sigma_i` in the place of `sigma_i^2`, which counts weak directions for more.)
+///
+/// # Shapes
+/// Any.
+///
+/// # Errors
+/// [`crate::Error::Lapack`] if the input is not finite.
+pub fn effective_rank(matrix: ArrayView2<'_, f64>) -> Result<f64> {
+    let gram: Array2<f64> = match matrix.nrows() < matrix.ncols() {
+        true => matrix.dot(&matrix.t()),
+        false => matrix.t().dot(&matrix),
+    };
+    let energies = eigenvalues(gram)?;
+    let sum: f64 = energies.iter().sum();
+    // Rounding makes some energies of zero negative.
+    let shares = energies.iter().map(|energy| energy / sum);
+    let terms = shares.map(|share| match share <= 0.0 {
+        true => 0.0,
+        false => -share * share.ln(),
+    });
+    Ok(terms.sum::<f64>().exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::subspaces::orthonormal;
+
+    #[test]
+    fn equal_directions_are_counted_and_one_is_one() {
+        let frame = orthonormal(1, "frame", 9, 4).unwrap();
+        for matrix in [frame.view(), frame.t()] {
+            assert!((effective_rank(matrix).unwrap() - 4.0).abs() < 1e-12);
+        }
+        let one = Array2::from_shape_fn((5, 3), |(i, j)| (i + 1) as f64 * (j + 2) as f64);
+        assert!((effective_rank(one.view()).unwrap() - 1.0).abs() < 1e-12);
+        // Energies 4 and 1: ln 5 - 4/5 ln 4.
+        let two = ndarray::arr2(&[[2.0, 0.0], [0.0, 1.0]]);
+        let expected = 5.0 / 4f64.powf(0.8);
+        assert!((effective_rank(two.view()).unwrap() - expected).abs() < 1e-14);
+        assert!(effective_rank(Array2::zeros((2, 2)).view())
+            .unwrap()
+            .is_nan());
+    }
+}
