@@ -39,9 +39,10 @@ const FLOORS: [&[&str]; 5] = [
 
 /// The paths that a tree of imports names: `crate::{a, b::{c, d}}` is `crate::a`, `crate::b::c`, `crate::b::d`.
 fn branches(tree: &str) -> Vec<String> {
-    let tree = tree.split(" as ").next().unwrap().trim();
+    let tree = tree.trim();
     let Some((stem, inner)) = tree.split_once('{') else {
-        return vec![tree.to_owned()];
+        // A leaf: what it is called here does not matter.
+        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
     };
     let inner = inner.strip_suffix('}').expect(tree);
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
