@@ -3,11 +3,12 @@
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{over_networks, Network, NetworkCurves};
+use whitebox::harness::layer_curves::{over_networks, Line, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
-use super::{chart, Found, Weights, PAPER};
+use super::dictionary::Weights;
+use super::{Found, PAPER};
 
 pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::LASSO_CLAMPED,
@@ -19,7 +20,6 @@ pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::RATE_AFTER_RELU,
 ];
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-THY-17-trained",
@@ -106,7 +106,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
     ])
     .pilot_informed(),
 ];
-// ANCHOR_END: claims
 
 fn largest_step(found: &Found) -> Option<Measured> {
     let weights = found.trained.as_ref()?;
@@ -162,25 +161,18 @@ pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         Some(_) => Network::Trained,
         None => Network::Untrained,
     };
+    let line = |name, colour, quantity| Line::held_out(name, colour, network, quantity);
+    let lines = [
+        line(
+            "after the block",
+            network.colour(),
+            Quantity::LASSO_AFTER_ISTA,
+        ),
+        line("zero code", Colour::Control, Quantity::LASSO_ZERO),
+        line("solution", Colour::Reference, Quantity::LASSO_SOLUTION),
+    ];
     let title = "LASSO objective per token around the ISTA block";
-    chart(
-        found,
-        shown,
-        ("lasso.svg", title, "objective"),
-        &[
-            (
-                "after the block",
-                network.colour(),
-                network,
-                Quantity::LASSO_AFTER_ISTA,
-            ),
-            ("zero code", Colour::Control, network, Quantity::LASSO_ZERO),
-            (
-                "solution",
-                Colour::Reference,
-                network,
-                Quantity::LASSO_SOLUTION,
-            ),
-        ],
-    )
+    found
+        .curves
+        .draw(shown, ("lasso.svg", title, "objective"), &lines)
 }

@@ -3,11 +3,11 @@
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::Network;
+use whitebox::harness::layer_curves::{Line, Network};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
-use super::{chart, Found, PAPER};
+use super::{Found, PAPER};
 
 pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::NEUMANN_RADIUS,
@@ -18,7 +18,6 @@ pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::COSINE_CONVEX_BEYOND_SHRINKAGE,
 ];
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-THY-06",
@@ -86,15 +85,10 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
     ])
     .pilot_informed(),
 ];
-// ANCHOR_END: claims
 
 /// Mean over layers.
 fn mean(found: &Found, network: Network, quantity: Quantity) -> Option<Measured> {
-    let quantity = quantity.at(found.settings.epsilon);
-    found.over(network, |curves| {
-        let means = curves.means(quantity).ok()?;
-        Some(means.iter().sum::<f64>() / means.len() as f64)
-    })
+    found.mean(network, quantity.at(found.settings.epsilon))
 }
 
 fn least(found: &Found, network: Network, quantity: Quantity) -> Option<Measured> {
@@ -110,50 +104,37 @@ fn beyond_shrinkage(found: &Found) -> Option<Measured> {
         Quantity::COSINE_SHRINKAGE_DESCENT,
     ]
     .map(|quantity| quantity.at(found.settings.epsilon));
-    found.over(Network::Trained, |curves| {
-        let gains = curves.difference(convex, shrinkage)?;
-        Some(gains.iter().sum::<f64>() / gains.len() as f64)
-    })
+    found.gain(convex, shrinkage)
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
+    let line = |name, colour, network, quantity: Quantity| {
+        Line::held_out(name, colour, network, quantity.at(found.settings.epsilon))
+    };
+    let (trained, untrained) = (Network::Trained, Network::Untrained);
     let outside = Quantity::OUTSIDE_NEUMANN_RADIUS;
-    chart(
-        found,
+    let radius = Network::BOTH.map(|n| line(n.word(), n.colour(), n, outside));
+    let title = "Directions outside the Neumann radius";
+    found.curves.draw(
         shown,
-        (
-            "radius.svg",
-            "Directions outside the Neumann radius",
-            "fraction of directions",
-        ),
-        &Network::BOTH.map(|network| (network.word(), network.colour(), network, outside)),
+        ("radius.svg", title, "fraction of directions"),
+        &radius,
     )?;
     let (added, convex) = (
         Quantity::COSINE_MSSA_DESCENT,
         Quantity::COSINE_CONVEX_DESCENT,
     );
-    chart(
-        found,
-        shown,
-        (
-            "descent.svg",
-            "Cosine of MSSA's steps with the exact descent direction of R^c",
-            "cosine",
-        ),
-        &[
-            ("added, trained", Colour::Trained, Network::Trained, added),
-            (
-                "convex form, trained",
-                Colour::Kind(0),
-                Network::Trained,
-                convex,
-            ),
-            (
-                "added, untrained",
-                Colour::Untrained,
-                Network::Untrained,
-                added,
-            ),
-        ],
-    )
+    let shrinkage = Quantity::COSINE_SHRINKAGE_DESCENT;
+    let steps = [
+        line("added", Colour::Trained, trained, added),
+        line("M - X", Colour::Kind(0), trained, convex),
+        line("-X", Colour::Control, trained, shrinkage),
+        line("added, untrained", Colour::Untrained, untrained, added),
+    ];
+    shown.say("\nCosine with the exact descent direction of R^c at LN1(Z).\n");
+    shown.say(found.curves.columns(&steps));
+    let title = "Cosine of MSSA's steps with the exact descent direction of R^c";
+    found
+        .curves
+        .draw(shown, ("descent.svg", title, "cosine"), &steps)
 }

@@ -1,14 +1,19 @@
 //! Are the dictionaries incoherent, and by training?
 
-use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
+use dfdx::prelude::Cpu;
+use serde::{Deserialize, Serialize};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
 use whitebox::harness::layer_curves::over_networks;
+use whitebox::measure::coherence::{column_coherence, dictionary_incoherence};
+use whitebox::model::operators::LayerOperators;
+use whitebox::model::Classifier;
+use whitebox::Result;
 
-use super::{Found, Weights};
+use super::Found;
 
 const OVERVIEW: &str = "overview, arXiv 2311.13110";
 const ISSUE: &str = "learned incoherence, quoted in the official repository's issue 18";
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-LAY-08",
@@ -70,7 +75,38 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
         },
     )]),
 ];
-// ANCHOR_END: claims
+
+/// What the weights alone say of a layer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Weights {
+    #[serde(default)]
+    pub(crate) seed: u64,
+    layer: usize,
+    /// `eta ||D||_2^2`.
+    pub(crate) eta_lipschitz: f64,
+    /// `||D^T D - alpha I||_F / ||D^T D||_F`.
+    incoherence: f64,
+    /// Mean |cosine| between columns of `D`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    column_coherence: Option<f64>,
+}
+
+pub(crate) fn weights(seed: u64, network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
+    let layers = network.layers().iter().enumerate();
+    layers
+        .map(|(index, layer)| {
+            let operators = LayerOperators::of(layer)?;
+            let ista = operators.sparsifier()?;
+            Ok(Weights {
+                seed,
+                layer: index + 1,
+                eta_lipschitz: ista.step_size * ista.lipschitz,
+                incoherence: dictionary_incoherence(ista.dictionary.view()),
+                column_coherence: Some(column_coherence(ista.dictionary.view())),
+            })
+        })
+        .collect()
+}
 
 /// Over layers, of every trained network.
 fn largest(found: &Found) -> Option<Vec<f64>> {
@@ -85,7 +121,7 @@ fn largest(found: &Found) -> Option<Vec<f64>> {
 
 fn scaled(values: Vec<f64>, unit: f64) -> Measured {
     let values: Vec<f64> = values.iter().map(|value| value / unit).collect();
-    Measured::mean(whitebox::claim::Unit::Network, &values)
+    Measured::mean(Unit::Network, &values)
 }
 
 /// Over the layers of a network; none if one has no such number.

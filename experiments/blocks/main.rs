@@ -29,20 +29,16 @@ mod sign;
 
 use std::process::ExitCode;
 
-use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Claim, Measured};
 use whitebox::data::{DataArguments, DataName, Split};
-use whitebox::harness::chart::{Chart, Colour, Series};
 use whitebox::harness::console::positive;
 use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::layer_curves::{LayerCurves, Network, NetworkCurves};
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::measure::coherence::{column_coherence, dictionary_incoherence};
 use whitebox::measure::layerwise::Quantity;
-use whitebox::model::operators::LayerOperators;
-use whitebox::model::{Classifier, Config};
+use whitebox::model::Config;
 use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -70,26 +66,11 @@ struct Settings {
     epsilon: f64,
 }
 
-/// What the weights alone say of a layer.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Weights {
-    #[serde(default)]
-    seed: u64,
-    layer: usize,
-    /// `eta ||D||_2^2`.
-    eta_lipschitz: f64,
-    /// `||D^T D - alpha I||_F / ||D^T D||_F`.
-    incoherence: f64,
-    /// Mean |cosine| between columns of `D`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    column_coherence: Option<f64>,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Results {
     curves: LayerCurves,
-    trained: Option<Vec<Weights>>,
-    untrained: Vec<Weights>,
+    trained: Option<Vec<dictionary::Weights>>,
+    untrained: Vec<dictionary::Weights>,
 }
 
 struct Blocks;
@@ -120,9 +101,9 @@ impl Experiment for Blocks {
         let held_out = [(Split::Test, &subject.held_out_images)];
         let (mut trained, mut untrained) = (Vec::new(), Vec::new());
         for pair in &subject.pairs {
-            untrained.extend(weights(pair.seed, &pair.untrained)?);
+            untrained.extend(dictionary::weights(pair.seed, &pair.untrained)?);
             if let Some(network) = &pair.trained {
-                trained.extend(weights(pair.seed, network)?);
+                trained.extend(dictionary::weights(pair.seed, network)?);
             }
         }
         Ok(Found {
@@ -147,23 +128,6 @@ impl Experiment for Blocks {
     }
 }
 
-fn weights(seed: u64, network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
-    let layers = network.layers().iter().enumerate();
-    layers
-        .map(|(index, layer)| {
-            let operators = LayerOperators::of(layer)?;
-            let ista = operators.sparsifier()?;
-            Ok(Weights {
-                seed,
-                layer: index + 1,
-                eta_lipschitz: ista.step_size * ista.lipschitz,
-                incoherence: dictionary_incoherence(ista.dictionary.view()),
-                column_coherence: Some(column_coherence(ista.dictionary.view())),
-            })
-        })
-        .collect()
-}
-
 impl Results {
     /// A number of every network on held-out images.
     fn over(
@@ -173,32 +137,16 @@ impl Results {
     ) -> Option<Measured> {
         self.curves.over(network, Split::Test, of)
     }
-}
 
-/// A chart by layer; lines of networks that were not measured are left out.
-fn chart(
-    found: &Found,
-    shown: &Shown<'_>,
-    (file, title, vertical): (&str, &str, &str),
-    lines: &[(&str, Colour, Network, Quantity)],
-) -> Result<()> {
-    let mut series: Vec<Series> = Vec::new();
-    for &(name, colour, network, quantity) in lines {
-        let quantity = quantity.at(found.settings.epsilon);
-        // Older records lack what was measured later.
-        let measured = found.curves.each(network, Split::Test);
-        if measured.iter().all(|curves| curves.means(quantity).is_ok()) {
-            series.extend(
-                found
-                    .curves
-                    .series(name, colour, (network, Split::Test, quantity))?,
-            );
-        }
+    /// Mean over layers.
+    fn mean(&self, network: Network, quantity: Quantity) -> Option<Measured> {
+        self.over(network, |curves| curves.mean(quantity))
     }
-    if series.is_empty() {
-        return Ok(());
+
+    /// `high - low` of the trained networks, mean over layers.
+    fn gain(&self, high: Quantity, low: Quantity) -> Option<Measured> {
+        self.over(Network::Trained, |curves| curves.mean_difference(high, low))
     }
-    shown.chart(file, &Chart::by_layer(title, vertical, series))
 }
 
 fn main() -> ExitCode {

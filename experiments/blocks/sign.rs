@@ -5,11 +5,11 @@
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::Network;
+use whitebox::harness::layer_curves::{Line, Network};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
-use super::{chart, Found};
+use super::Found;
 
 const TIED: Quantity = Quantity::PROJECTED_COSINE_TIED;
 const SHUFFLED: Quantity = Quantity::PROJECTED_COSINE_SHUFFLED;
@@ -129,11 +129,7 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
 
 /// Mean over layers.
 fn of(found: &Found, network: Network, quantity: Quantity) -> Option<Measured> {
-    let quantity = quantity.at(found.settings.epsilon);
-    found.over(network, |curves| {
-        let means = curves.means(quantity).ok()?;
-        Some(means.iter().sum::<f64>() / means.len() as f64)
-    })
+    found.mean(network, quantity.at(found.settings.epsilon))
 }
 
 fn trained(found: &Found, quantity: Quantity) -> Option<Measured> {
@@ -142,11 +138,8 @@ fn trained(found: &Found, quantity: Quantity) -> Option<Measured> {
 
 /// `high - low`, mean over layers.
 fn beyond(found: &Found, high: Quantity, low: Quantity) -> Option<Measured> {
-    let [high, low] = [high, low].map(|quantity| quantity.at(found.settings.epsilon));
-    found.over(Network::Trained, |curves| {
-        let gains = curves.difference(high, low)?;
-        Some(gains.iter().sum::<f64>() / gains.len() as f64)
-    })
+    let epsilon = found.settings.epsilon;
+    found.gain(high.at(epsilon), low.at(epsilon))
 }
 
 fn largest(found: &Found, quantity: Quantity) -> Option<Measured> {
@@ -158,15 +151,15 @@ fn largest(found: &Found, quantity: Quantity) -> Option<Measured> {
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-    for (file, title, lines) in [
+    for (file, measure, quantities) in [
         (
             "sign.svg",
-            "Cosine with steepest descent on the official measure",
+            "the official measure",
             [TIED, SHUFFLED, UNIFORM, ADDED],
         ),
         (
             "sign-unit.svg",
-            "Cosine with steepest descent on R^c of tokens of length 1",
+            "R^c of tokens of length 1",
             [
                 Quantity::UNIT_COSINE_TIED,
                 Quantity::UNIT_COSINE_SHUFFLED,
@@ -175,34 +168,20 @@ pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
             ],
         ),
     ] {
-        let [tied, shuffled, uniform, added] = lines;
-        chart(
-            found,
-            shown,
-            (file, title, "cosine"),
-            &[
-                ("+M, trained", Colour::Kind(0), Network::Trained, tied),
-                (
-                    "partners shuffled",
-                    Colour::Control,
-                    Network::Trained,
-                    shuffled,
-                ),
-                (
-                    "uniform averaging",
-                    Colour::Kind(1),
-                    Network::Trained,
-                    uniform,
-                ),
-                (
-                    "what the code adds",
-                    Colour::Trained,
-                    Network::Trained,
-                    added,
-                ),
-                ("+M, untrained", Colour::Untrained, Network::Untrained, tied),
-            ],
-        )?;
+        let [tied, shuffled, uniform, added] = quantities.map(|q| q.at(found.settings.epsilon));
+        let line =
+            |name, colour, quantity| Line::held_out(name, colour, Network::Trained, quantity);
+        let lines = [
+            line("+M", Colour::Kind(0), tied),
+            line("partners shuffled", Colour::Control, shuffled),
+            line("uniform", Colour::Kind(1), uniform),
+            line("code adds", Colour::Trained, added),
+            Line::held_out("+M, untrained", Colour::Untrained, Network::Untrained, tied),
+        ];
+        let title = format!("Cosine with steepest descent on {measure}");
+        shown.say(format!("\n{title}, at LN1(Z).\n"));
+        shown.say(found.curves.columns(&lines));
+        found.curves.draw(shown, (file, &title, "cosine"), &lines)?;
     }
     Ok(())
 }

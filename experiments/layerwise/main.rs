@@ -131,17 +131,6 @@ impl Experiment for Layerwise {
     }
 }
 
-/// Trained on both splits, untrained on held-out images: the lines of a chart, and the columns of a table.
-const LINES: [(&str, Network, Split); 3] = [
-    ("trained, training images", Network::Trained, Split::Train),
-    ("trained, held-out images", Network::Trained, Split::Test),
-    (
-        "untrained, held-out images",
-        Network::Untrained,
-        Split::Test,
-    ),
-];
-
 /// A number of every network on held-out images.
 fn held_out(
     found: &Found,

@@ -1,10 +1,9 @@
 //! Is the fall of `R^c` one in the learned subspaces, or would any subspaces show it?
 
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
-use whitebox::data::Split;
-use whitebox::harness::chart::{Chart, Colour};
+use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{Network, NetworkCurves};
+use whitebox::harness::layer_curves::{Line, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
@@ -45,7 +44,7 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
         Criterion::at_least(
             "R^c with the next layer's U less with the layer's own, mean over layers, nats",
             0.0,
-            |found: &Found| trained(found, |curves| mean(&curves.difference(NEXT, Quantity::OFFICIAL_RATE)?)),
+            |found: &Found| trained(found, |curves| curves.mean_difference(NEXT, Quantity::OFFICIAL_RATE)),
         )
         .secondary(),
         Criterion::at_least(
@@ -82,38 +81,23 @@ fn trained(found: &Found, of: fn(&NetworkCurves) -> Option<f64>) -> Option<Measu
 
 /// From the first layer to the last.
 fn fall(curves: &NetworkCurves, quantity: Quantity) -> Option<f64> {
-    let means = curves.means(quantity).ok()?;
-    Some(means.first()? - means.last()?)
+    let [first, last] = curves.ends(quantity)?;
+    Some(first - last)
 }
 
 fn ratio(curves: &NetworkCurves, quantity: Quantity) -> Option<f64> {
-    let means = curves.means(quantity).ok()?;
-    Some(means.last()? / means.first()?)
-}
-
-fn mean(values: &[f64]) -> Option<f64> {
-    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    let [first, last] = curves.ends(quantity)?;
+    Some(last / first)
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-    let lines = [
-        ("learned U", Colour::Trained, Quantity::OFFICIAL_RATE),
-        ("learned subspaces", Colour::Kind(0), OWN),
-        ("random subspaces", Colour::Control, RANDOM),
-        ("next layer's U", Colour::Kind(1), NEXT),
-    ];
-    let mut series = Vec::new();
-    for (name, colour, quantity) in lines {
-        // A record from before there were other subspaces has no such line.
-        let measured = found.each(Network::Trained, Split::Test);
-        if measured.iter().all(|curves| curves.means(quantity).is_ok()) {
-            let line = (Network::Trained, Split::Test, quantity);
-            series.extend(found.series(name, colour, line)?);
-        }
-    }
-    if series.is_empty() {
-        return Ok(());
-    }
+    let line = |name, colour, quantity| Line::held_out(name, colour, Network::Trained, quantity);
     let title = "R^c of trained networks (official measurement) in other subspaces";
-    shown.chart("specific.svg", &Chart::by_layer(title, "R^c, nats", series))
+    let lines = [
+        line("learned U", Colour::Trained, Quantity::OFFICIAL_RATE),
+        line("learned subspaces", Colour::Kind(0), OWN),
+        line("random subspaces", Colour::Control, RANDOM),
+        line("next layer's U", Colour::Kind(1), NEXT),
+    ];
+    found.draw(shown, ("specific.svg", title, "R^c, nats"), &lines)
 }

@@ -8,7 +8,6 @@ use whitebox::measure::layerwise::Quantity;
 
 use super::{Found, PAPER};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-LAY-04",
     Source::of(PAPER, "figure of the layers, train and validation curves"),
@@ -34,7 +33,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
         .check(),
     ],
 )];
-// ANCHOR_END: claims
 
 fn overfits(found: &Found) -> Option<Measured> {
     let training = found.each(Network::Trained, Split::Train);

@@ -3,9 +3,9 @@
 
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::data::Split;
-use whitebox::harness::chart::{Chart, Colour, Series};
+use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{across, Network, NetworkCurves};
+use whitebox::harness::layer_curves::{draw, line, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
@@ -32,7 +32,6 @@ pub(crate) const QUANTITIES: &[Quantity] = &[
     Quantity::POSITIVE_BEFORE_ISTA,
 ];
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-LAY-05",
@@ -115,12 +114,10 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
     )])
     .pilot_informed(),
 ];
-// ANCHOR_END: claims
 
 /// `high - low`, mean over layers.
 fn mean(curves: &NetworkCurves, high: Quantity, low: Quantity, epsilon: f64) -> Option<f64> {
-    let changes = curves.difference(high.at(epsilon), low.at(epsilon))?;
-    Some(changes.iter().sum::<f64>() / changes.len() as f64)
+    curves.mean_difference(high.at(epsilon), low.at(epsilon))
 }
 
 fn trained(found: &Found, high: Quantity, low: Quantity) -> Option<Measured> {
@@ -131,34 +128,29 @@ fn trained(found: &Found, high: Quantity, low: Quantity) -> Option<Measured> {
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-    let lines = [
-        ("trained", Network::Trained, AFTER, Colour::Trained),
-        ("untrained", Network::Untrained, AFTER, Colour::Untrained),
-        (
-            "trained, random steps",
-            Network::Trained,
-            RANDOM,
-            Colour::Control,
-        ),
-        (
+    let change = |name, colour, network, after: Quantity| {
+        let [after, before] = [after, BEFORE].map(|q| q.at(found.settings.epsilon));
+        let each = found.each(network, Split::Test).into_iter();
+        let each = each.map(|curves| curves.difference(after, before));
+        // A record from before there were these steps has no such line.
+        line(name, colour, &each.collect::<Option<Vec<_>>>()?)
+    };
+    let (trained, untrained) = (Network::Trained, Network::Untrained);
+    let series = [
+        change("trained", Colour::Trained, trained, AFTER),
+        change("untrained", Colour::Untrained, untrained, AFTER),
+        change("trained, random steps", Colour::Control, trained, RANDOM),
+        change(
             "trained, others' steps",
-            Network::Trained,
-            EXCHANGED,
             Colour::Kind(1),
+            trained,
+            EXCHANGED,
         ),
     ];
-    let before = BEFORE.at(found.settings.epsilon);
-    let mut series = Vec::new();
-    for (name, network, after, colour) in lines {
-        let after = after.at(found.settings.epsilon);
-        let changes = found.each(network, Split::Test).into_iter();
-        let changes = changes.map(|curves| curves.difference(after, before));
-        // A record from before there were these steps has no such line.
-        let changes = across(&changes.collect::<Option<Vec<_>>>().unwrap_or_default());
-        if !changes.is_empty() {
-            series.push(Series::by_layer(name, colour, changes).with_interval());
-        }
-    }
     let title = "Change of R^c across MSSA, tokens of length 1, the layer's own subspaces";
-    shown.chart("steps.svg", &Chart::by_layer(title, "nats", series))
+    draw(
+        shown,
+        ("steps.svg", title, "nats"),
+        series.into_iter().flatten().collect(),
+    )
 }

@@ -1,10 +1,9 @@
 //! Do the tokens come to lie near a union of the learned subspaces?
 
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
-use whitebox::data::Split;
-use whitebox::harness::chart::{Chart, Colour};
+use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{Network, NetworkCurves};
+use whitebox::harness::layer_curves::{Line, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::Result;
 
@@ -63,47 +62,30 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
 .pilot_informed()];
 
 fn last(curves: &NetworkCurves, quantity: Quantity) -> Option<f64> {
-    curves.means(quantity).ok()?.last().copied()
+    Some(curves.ends(quantity)?[1])
 }
 
 fn first(found: &Found) -> Option<Measured> {
-    held_out(found, Network::Trained, |curves| {
-        curves.means(OWN).ok()?.first().copied()
-    })
+    held_out(found, Network::Trained, |curves| Some(curves.ends(OWN)?[0]))
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
+    let (trained, untrained) = (Network::Trained, Network::Untrained);
+    let title = "Largest share of a token's energy in one subspace";
     let lines = [
-        (
-            "trained, learned subspaces",
-            Colour::Trained,
-            Network::Trained,
-            OWN,
-        ),
-        (
+        Line::held_out("trained, learned subspaces", Colour::Trained, trained, OWN),
+        Line::held_out(
             "trained, random subspaces",
             Colour::Control,
-            Network::Trained,
+            trained,
             RANDOM,
         ),
-        (
+        Line::held_out(
             "untrained, its subspaces",
             Colour::Untrained,
-            Network::Untrained,
+            untrained,
             OWN,
         ),
     ];
-    let mut series = Vec::new();
-    for (name, colour, network, quantity) in lines {
-        // A record from before this was measured has no such line.
-        let measured = found.each(network, Split::Test);
-        if measured.iter().all(|curves| curves.means(quantity).is_ok()) {
-            series.extend(found.series(name, colour, (network, Split::Test, quantity))?);
-        }
-    }
-    if series.is_empty() {
-        return Ok(());
-    }
-    let title = "Largest share of a token's energy in one subspace";
-    shown.chart("union.svg", &Chart::by_layer(title, "share", series))
+    found.draw(shown, ("union.svg", title, "share"), &lines)
 }

@@ -1,12 +1,12 @@
 //! Does `R - R^c` rise with depth, and why is it negative?
 
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
-use whitebox::harness::chart::{Chart, Colour, Series};
+use whitebox::harness::chart::Colour;
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{across, Network};
+use whitebox::harness::layer_curves::{draw, line, Network};
 use whitebox::Result;
 
-use super::layers::{each, networks, Row};
+use super::rows::{each, networks, Row};
 use super::Found;
 
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
@@ -83,25 +83,27 @@ fn rise(rows: &[Row], of: fn(&Row) -> Option<f64>) -> Option<f64> {
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
     let own: fn(&Row) -> Option<f64> = |row| Some(row.reduction);
-    let mut series = Vec::new();
-    for (name, colour, network, of) in [
-        ("trained", Colour::Trained, Network::Trained, own),
-        ("untrained", Colour::Untrained, Network::Untrained, own),
-        (
-            "trained, random subspaces",
-            Colour::Control,
-            Network::Trained,
-            Row::complete_reduction,
-        ),
-    ] {
+    let curve = |name, colour, network, of: fn(&Row) -> Option<f64>| {
         let each = networks(found, network).into_iter();
         let each = each.map(|rows| rows.iter().map(of).collect::<Option<Vec<f64>>>());
         // A record from before there were random subspaces has no such line.
-        let values = across(&each.collect::<Option<Vec<_>>>().unwrap_or_default());
-        if !values.is_empty() {
-            series.push(Series::by_layer(name, colour, values).with_interval());
-        }
-    }
+        line(name, colour, &each.collect::<Option<Vec<_>>>()?)
+    };
+    let (trained, untrained) = (Network::Trained, Network::Untrained);
+    let series = [
+        curve("trained", Colour::Trained, trained, own),
+        curve("untrained", Colour::Untrained, untrained, own),
+        curve(
+            "trained, random subspaces",
+            Colour::Control,
+            trained,
+            Row::complete_reduction,
+        ),
+    ];
     let title = "R(Z) - R^c(Z | U) after each layer, with its own subspaces and with random ones";
-    shown.chart("reduction.svg", &Chart::by_layer(title, "nats", series))
+    draw(
+        shown,
+        ("reduction.svg", title, "nats"),
+        series.into_iter().flatten().collect(),
+    )
 }

@@ -25,7 +25,6 @@ const TOKENS: [(Quantity, &str); 3] = [
     ),
 ];
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-LAY-07",
     Source::of("overview, arXiv 2311.13110", "figure of the layers"),
@@ -50,8 +49,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     |found: &Found| count(found, Network::Trained, |setting| setting.spearman < 0.0),
 )])
 .pilot_informed()];
-
-// ANCHOR_END: claims
 
 /// How `R^c` runs over the layers in one setting of the official measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
