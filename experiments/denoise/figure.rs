@@ -17,7 +17,7 @@ pub(crate) const BOOK: &str = "authors' book, chapter 4";
 
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-THY-23",
-    Source::of(BOOK, "figures SNR1 and SNR2 against theorem thm:1"),
+    Source::of(BOOK, "figures SNR1 and SNR2, whose setting is not given, against theorem thm:1"),
     Whose::Authors,
     "The signal-to-noise ratio grows geometrically, as the theorem has it, in the published figure and in its \
      re-run",

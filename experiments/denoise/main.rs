@@ -11,7 +11,8 @@
 //! | `attention_only`: does the ratio of signal to noise grow by `1 + eta tau` at every layer? | C-THY-22, -22-one, -22-rescaled |
 //! | `figure`: and in the book's figure of it? | C-THY-23 |
 //!
-//! `first_off` has the first layer off the theorem by noise, `curve` the figure's curves.
+//! `moments` has the numbers of `compression`, `first_off` the first layer off the theorem by noise, `curve` the
+//! figure's curves.
 //!
 //! **Criteria**: those of the files, fixed before the first run, with the catalogue's numbers.
 //!
@@ -23,6 +24,7 @@ mod curve;
 mod figure;
 mod first_off;
 mod membership;
+mod moments;
 mod opposite;
 mod posterior;
 mod settings;
@@ -65,7 +67,7 @@ fn named<'a>(numbers: &'a [Named], quantity: &str) -> Option<&'a Named> {
 /// Second moments, and both signs of the step.
 #[derive(Debug, Serialize, Deserialize)]
 struct Compression {
-    moments: Vec<compression::Row>,
+    moments: Vec<moments::Row>,
     signs: Vec<Named>,
     region: Vec<opposite::Row>,
 }
@@ -114,7 +116,7 @@ impl Experiment for Denoise {
 
     fn measure(run: &Run, _: &Flags) -> Result<Found> {
         let settings = Settings::new(run.quick);
-        let moments = compression::measure(&settings.compression, run)?;
+        let moments = moments::measure(&settings.compression, run)?;
         let (signs, region) = opposite::measure(&settings.compression, run)?;
         let membership = Membership {
             masses: membership::measure(&settings.membership, run)?,
@@ -146,7 +148,7 @@ impl Experiment for Denoise {
     }
 
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-        compression::show(found, shown)?;
+        moments::show(found, shown)?;
         shown.table("signs.csv", &found.compression.region)?;
         shown.table("masses.csv", &found.membership.masses)?;
         posterior::show(found, shown)?;
