@@ -98,14 +98,20 @@ mod tests {
     use crate::exact::linear::frobenius;
 
     #[test]
-    fn without_scores_all_read_all_alike_and_with_large_ones_tokens_read_themselves() {
+    fn without_scores_all_read_all_alike_and_with_large_ones_tokens_read_their_own() {
         let drawn = UnionOfSubspaces::new(2, 8, 40, 0.0).draw(1, 0).unwrap();
         let flat = Masses::of(&drawn, 0.0);
         assert!((flat.own_subspace - 0.5).abs() < 1e-12);
         assert!((flat.itself - 1.0 / 40.0).abs() < 1e-12);
         assert!((flat.foreign_entropy - 1.0).abs() < 1e-12);
         let sharp = Masses::of(&drawn, 100.0);
-        assert!(sharp.itself > 0.99 && (sharp.own_subspace - 1.0).abs() < 1e-12);
+        // Most read themselves; some a longer token that points the same way.
+        assert!(
+            sharp.itself > 0.5 && (sharp.own_subspace - 1.0).abs() < 1e-9,
+            "{sharp:?}"
+        );
+        let parts = sharp.itself + sharp.others_of_own;
+        assert!((parts - sharp.own_subspace).abs() < 1e-12);
         // Without noise, other subspaces are seen by no head: their tokens still read all alike.
         assert!((sharp.foreign_entropy - 1.0).abs() < 1e-12);
     }
