@@ -41,7 +41,8 @@ const FLOORS: [&[&str]; 5] = [
 fn branches(tree: &str) -> Vec<String> {
     let tree = tree.trim();
     let Some((stem, inner)) = tree.split_once('{') else {
-        return vec![tree.split(" as ").next().unwrap().to_owned()];
+        // A leaf: what it is called here does not matter.
+        return vec![tree.split(" as ").next().unwrap().trim().to_owned()];
     };
     let inner = inner.strip_suffix('}').expect(tree);
     let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
