@@ -3,9 +3,8 @@
 use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
 use whitebox::measure::unrolled::{Dictionary, LayerFacts};
 
-use super::{over_layers, Found, BOOK};
+use super::{over_layers, share, Found, BOOK};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-THY-20",
@@ -54,7 +53,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
         ],
     ),
 ];
-// ANCHOR_END: claims
 
 fn layers(
     found: &Found,
@@ -63,5 +61,5 @@ fn layers(
 ) -> Option<Measured> {
     let facts = found.results.layers.iter();
     let facts = facts.filter(|f| f.dictionary == dictionary);
-    over_layers(facts.map(|f| (f.seed, f)), |f| holds(f))
+    over_layers(facts.map(|f| (f.seed, share(holds(f)))))
 }

@@ -15,7 +15,6 @@ use super::{Found, BOOK};
 /// What rounding may add to an objective of a few hundred terms, relative.
 const ROUNDING: f64 = 1e-12;
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-THY-17",
@@ -74,7 +73,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
         |found: &Found| raises(found, Dictionary::Learned),
     )]),
 ];
-// ANCHOR_END: claims
 
 fn feasible(found: &Found) -> impl Iterator<Item = &Path> {
     found.paths.iter().filter(|p| p.start != Start::Warm)

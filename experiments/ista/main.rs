@@ -35,12 +35,11 @@ use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::layer_curves::over_networks;
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::measure::statistics::fraction;
+use whitebox::measure::statistics::Summary;
 use whitebox::measure::unrolled::{self, Dictionary, LayerFacts, Length, Path, Start, Step};
 use whitebox::model::Config;
 use whitebox::{parallel, Result};
 
-const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
 const BOOK: &str = "authors' book, chapter 4";
 
 /// Steps that are unrolled: the depth of the demonstration network.
@@ -161,7 +160,7 @@ impl Results {
         facts.zip(paths).collect()
     }
 
-    /// Fraction of a network's layers of which `holds`, with the path of one sort; over networks.
+    /// Fraction of a network's layers of which `holds`.
     fn fraction(
         &self,
         dictionary: Dictionary,
@@ -169,23 +168,24 @@ impl Results {
         holds: fn(&LayerFacts, &Path) -> bool,
     ) -> Option<Measured> {
         let layers = self.layers(dictionary, start, step).into_iter();
-        let layers = layers.map(|(facts, path)| (facts.seed, (facts, path)));
-        over_layers(layers, |(facts, path)| holds(facts, path))
+        over_layers(layers.map(|(facts, path)| (facts.seed, share(holds(facts, path)))))
     }
 }
 
-/// Fraction of a network's layers of which `holds`, over networks; layers come with the seed of theirs.
-fn over_layers<T>(
-    layers: impl Iterator<Item = (u64, T)>,
-    holds: impl Fn(&T) -> bool,
-) -> Option<Measured> {
-    let layers: Vec<(u64, T)> = layers.collect();
+/// What a layer of which a statement holds, or not, adds to a fraction.
+fn share(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+/// Mean over a network's layers, over networks; numbers come with the seed of the network.
+fn over_layers(layers: impl Iterator<Item = (u64, f64)>) -> Option<Measured> {
+    let layers: Vec<(u64, f64)> = layers.collect();
     let mut seeds: Vec<u64> = layers.iter().map(|(seed, _)| *seed).collect();
     seeds.dedup();
     over_networks(&seeds, |seed| {
         let own = layers.iter().filter(|(of, _)| of == seed);
-        let own: Vec<&T> = own.map(|(_, layer)| layer).collect();
-        Some(fraction(&own, |layer| holds(layer)))
+        let own: Vec<f64> = own.map(|(_, number)| *number).collect();
+        Some(Summary::of(&own).mean)
     })
 }
 

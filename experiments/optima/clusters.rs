@@ -15,7 +15,6 @@ use whitebox::{parallel, Result};
 
 use super::{Found, Settings, BOOK};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-THY-36",
     Source::of(BOOK, "lossy coding: two lines and a plane"),
@@ -46,7 +45,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
 )])
 // The control was drafted for a small eps; a trial showed three groups there too, and it became a large one.
 .pilot_informed()];
-// ANCHOR_END: claims
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {

@@ -13,7 +13,6 @@ use whitebox::{parallel, Result};
 
 use super::{Found, Settings, BOOK};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-THY-39",
     Source::of(BOOK, "theorem conditioning_reduces_entropy"),
@@ -59,7 +58,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
         ))
     },
 )])];
-// ANCHOR_END: claims
 
 /// `t` and `s / t`; the last of each `t` changes nothing.
 pub(crate) const GRID: [(f64, f64); 9] = [

@@ -10,7 +10,6 @@ use whitebox::{parallel, Result};
 
 use super::{Found, Settings, BOOK};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-THY-34",
@@ -74,7 +73,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
         },
     )]),
 ];
-// ANCHOR_END: claims
 
 fn share(maxima: &[Maximum], holds: impl Fn(&Maximum) -> bool) -> Option<Measured> {
     Some(Measured::share_of(Unit::Draw, maxima, holds))
