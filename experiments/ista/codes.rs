@@ -18,6 +18,12 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
                 |found: &Found| layers(found, Dictionary::Learned, |f| f.rate_change <= 0.1),
             ),
             Criterion::at_most(
+                "initial: fraction of layers where R(D X) is within a tenth of R(X)",
+                0.5,
+                |found: &Found| layers(found, Dictionary::Initial, |f| f.rate_change <= 0.1),
+            )
+            .control(),
+            Criterion::at_most(
                 "rotation: largest relative change of R",
                 1e-10,
                 |found: &Found| {
@@ -29,7 +35,8 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
             )
             .check(),
         ],
-    ),
+    )
+    .pilot_informed(),
     Claim::new(
         "C-THY-21",
         Source::of(
