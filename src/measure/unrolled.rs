@@ -5,14 +5,21 @@
 //! from several starts and with several step lengths, beside the solution. Objectives are divided by that of the
 //! zero code, `1/2 ||Z||^2`.
 
+use dfdx::prelude::Cpu;
 use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
+use super::layerwise::tokens_at;
+use crate::data::subspaces::orthonormal;
+use crate::data::Images;
 use crate::error::Result;
 use crate::exact::coding_rate;
 use crate::exact::ista::{ista, lasso_objective, lasso_solution, proximal_step};
 use crate::exact::linear::frobenius;
 use crate::exact::neumann::largest_eigenvalue;
+use crate::model::operators::LayerOperators;
+use crate::model::probe::Site;
+use crate::model::Classifier;
 
 /// Where a dictionary comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +116,9 @@ impl Start {
 pub struct Path {
     /// Of which dictionary.
     pub dictionary: Dictionary,
+    /// Of the network.
+    #[serde(default)]
+    pub seed: u64,
     /// From 1.
     pub layer: usize,
     /// Where it begins.
@@ -134,6 +144,9 @@ impl Path {
 pub struct LayerFacts {
     /// Of which dictionary.
     pub dictionary: Dictionary,
+    /// Of the network.
+    #[serde(default)]
+    pub seed: u64,
     /// From 1.
     pub layer: usize,
     /// `||D||_2^2`, rounded up.
@@ -160,6 +173,8 @@ impl LayerFacts {
 pub struct Block {
     /// Of which dictionary.
     pub dictionary: Dictionary,
+    /// Of the network.
+    pub seed: u64,
     /// From 1.
     pub layer: usize,
     /// Its tokens `Z`, (d, N).
@@ -179,6 +194,39 @@ pub struct Length {
     pub solution_steps: usize,
     /// Precision of `R`.
     pub epsilon: f64,
+}
+
+/// The blocks of a network drawn from `seed`, with the tokens of some images, and its own dictionaries or rotations
+/// drawn from `turned`.
+///
+/// # Errors
+/// Those of reading the images and of the passes forward.
+pub fn blocks(
+    (network, seed): (&Classifier<f32, Cpu>, u64),
+    (images, indices): (&Images, &[usize]),
+    dictionary: Dictionary,
+    turned: u64,
+) -> Result<Vec<Block>> {
+    let tokens = tokens_at(network, images, indices, Site::NormalisedAfterMssa)?;
+    let layers = tokens.into_iter().zip(network.layers()).enumerate();
+    let blocks = layers.map(|(layer, (z, own))| {
+        let operators = LayerOperators::of(own)?;
+        let ista = operators.sparsifier()?;
+        let d = z.nrows();
+        let matrix = match dictionary {
+            Dictionary::Rotation => orthonormal(turned, &format!("rotation {layer}"), d, d)?,
+            Dictionary::Learned | Dictionary::Initial => ista.dictionary.clone(),
+        };
+        Ok(Block {
+            dictionary,
+            seed,
+            layer: layer + 1,
+            z,
+            matrix,
+            lambda: ista.lambda,
+        })
+    });
+    blocks.collect()
 }
 
 impl Block {
@@ -204,6 +252,7 @@ impl Block {
                 }
                 paths.push(Path {
                     dictionary: self.dictionary,
+                    seed: self.seed,
                     layer: self.layer,
                     start,
                     step,
@@ -223,6 +272,7 @@ impl Block {
         let rate = coding_rate(code.view(), length.epsilon)?.value;
         let facts = LayerFacts {
             dictionary: self.dictionary,
+            seed: self.seed,
             layer: self.layer,
             lipschitz,
             clamped: objective(&Start::Clamped.of(z)),
@@ -237,7 +287,7 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::subspaces::{gaussian, orthonormal};
+    use crate::data::subspaces::gaussian;
     use ndarray::array;
 
     const LENGTH: Length = Length {
@@ -257,6 +307,7 @@ mod tests {
     fn one_number_goes_to_its_solution_geometrically() {
         let block = Block {
             dictionary: Dictionary::Learned,
+            seed: 0,
             layer: 3,
             z: array![[3.0]],
             matrix: array![[2.0]],
@@ -306,6 +357,7 @@ mod tests {
         let left: f64 = v.iter().map(|&v| v.min(lambda).powi(2)).sum();
         let block = Block {
             dictionary: Dictionary::Rotation,
+            seed: 0,
             layer: 1,
             z,
             matrix,
