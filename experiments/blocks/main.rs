@@ -14,8 +14,9 @@
 //! | question | claims |
 //! |---|---|
 //! | `descent`: does MSSA descend on `R^c` of the tokens as they are? | C-THY-06, C-CRIT-01-trained, C-SUP-01-trained |
-//! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17, -18, -20-trained |
-//! | `dictionary`: are the dictionaries incoherent? | C-LAY-08 |
+//! | `sign`: is the derived operator downhill where growth does not count? | C-LAY-15, -unit, -code |
+//! | `codes`: does ISTA find sparse codes, and keep the rate? | C-THY-17-trained, C-THY-18-trained, -code, C-THY-20-trained |
+//! | `dictionary`: are the dictionaries incoherent? | C-LAY-08, -training |
 //!
 //! **Criteria**: those of the files, fixed before the run, on means over networks.
 //!
@@ -24,23 +25,20 @@
 mod codes;
 mod descent;
 mod dictionary;
+mod sign;
 
 use std::process::ExitCode;
 
-use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Claim, Measured};
 use whitebox::data::{DataArguments, DataName, Split};
-use whitebox::harness::chart::{Chart, Colour, Series};
 use whitebox::harness::console::positive;
 use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::layer_curves::{LayerCurves, Network, NetworkCurves};
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
-use whitebox::measure::coherence::dictionary_incoherence;
 use whitebox::measure::layerwise::Quantity;
-use whitebox::model::operators::LayerOperators;
-use whitebox::model::{Classifier, Config};
+use whitebox::model::Config;
 use whitebox::Result;
 
 const PAPER: &str = "NeurIPS 2023, arXiv 2306.01129";
@@ -68,23 +66,11 @@ struct Settings {
     epsilon: f64,
 }
 
-/// What the weights alone say of a layer.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Weights {
-    #[serde(default)]
-    seed: u64,
-    layer: usize,
-    /// `eta ||D||_2^2`.
-    eta_lipschitz: f64,
-    /// `||D^T D - alpha I||_F / ||D^T D||_F`.
-    incoherence: f64,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 struct Results {
     curves: LayerCurves,
-    trained: Option<Vec<Weights>>,
-    untrained: Vec<Weights>,
+    trained: Option<Vec<dictionary::Weights>>,
+    untrained: Vec<dictionary::Weights>,
 }
 
 struct Blocks;
@@ -92,8 +78,12 @@ struct Blocks;
 impl Experiment for Blocks {
     const NAME: &'static str = "blocks";
     const TITLE: &'static str = "The blocks against their derivation";
-    const CLAIMS: &'static [&'static [Claim<Found>]] =
-        &[descent::CLAIMS, codes::CLAIMS, dictionary::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] = &[
+        descent::CLAIMS,
+        sign::CLAIMS,
+        codes::CLAIMS,
+        dictionary::CLAIMS,
+    ];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Results;
@@ -105,16 +95,15 @@ impl Experiment for Blocks {
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
         let count = if run.quick { 4 } else { flags.images as usize };
         let subject = Subject::load(&flags.subject, &flags.data, count, run)?;
-        let quantities = [descent::QUANTITIES, codes::QUANTITIES]
-            .concat()
-            .into_iter();
+        let quantities = [descent::QUANTITIES, sign::QUANTITIES, codes::QUANTITIES];
+        let quantities = quantities.concat().into_iter();
         let quantities: Vec<Quantity> = quantities.map(|q| q.at(flags.epsilon)).collect();
         let held_out = [(Split::Test, &subject.held_out_images)];
         let (mut trained, mut untrained) = (Vec::new(), Vec::new());
         for pair in &subject.pairs {
-            untrained.extend(weights(pair.seed, &pair.untrained)?);
+            untrained.extend(dictionary::weights(pair.seed, &pair.untrained)?);
             if let Some(network) = &pair.trained {
-                trained.extend(weights(pair.seed, network)?);
+                trained.extend(dictionary::weights(pair.seed, network)?);
             }
         }
         Ok(Found {
@@ -134,24 +123,9 @@ impl Experiment for Blocks {
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         shown.table("layers.csv", &found.curves.table())?;
         descent::show(found, shown)?;
+        sign::show(found, shown)?;
         codes::show(found, shown)
     }
-}
-
-fn weights(seed: u64, network: &Classifier<f32, Cpu>) -> Result<Vec<Weights>> {
-    let layers = network.layers().iter().enumerate();
-    layers
-        .map(|(index, layer)| {
-            let operators = LayerOperators::of(layer)?;
-            let ista = operators.sparsifier()?;
-            Ok(Weights {
-                seed,
-                layer: index + 1,
-                eta_lipschitz: ista.step_size * ista.lipschitz,
-                incoherence: dictionary_incoherence(ista.dictionary.view()),
-            })
-        })
-        .collect()
 }
 
 impl Results {
@@ -163,25 +137,16 @@ impl Results {
     ) -> Option<Measured> {
         self.curves.over(network, Split::Test, of)
     }
-}
 
-/// A chart by layer; lines of networks that were not measured are left out.
-fn chart(
-    found: &Found,
-    shown: &Shown<'_>,
-    (file, title, vertical): (&str, &str, &str),
-    lines: &[(&str, Colour, Network, Quantity)],
-) -> Result<()> {
-    let mut series: Vec<Series> = Vec::new();
-    for &(name, colour, network, quantity) in lines {
-        let quantity = quantity.at(found.settings.epsilon);
-        series.extend(
-            found
-                .curves
-                .series(name, colour, (network, Split::Test, quantity))?,
-        );
+    /// Mean over layers.
+    fn mean(&self, network: Network, quantity: Quantity) -> Option<Measured> {
+        self.over(network, |curves| curves.mean(quantity))
     }
-    shown.chart(file, &Chart::by_layer(title, vertical, series))
+
+    /// `high - low` of the trained networks, mean over layers.
+    fn gain(&self, high: Quantity, low: Quantity) -> Option<Measured> {
+        self.over(Network::Trained, |curves| curves.mean_difference(high, low))
+    }
 }
 
 fn main() -> ExitCode {

@@ -2,9 +2,9 @@
 //!
 //! **Claims** C-CLS-01 and C-CLS-03 (NeurIPS 2023, arXiv 2306.01129, table 1): CRATE comes close to a ViT
 //! of as many parameters. C-CLS-02: its accuracy grows with its size under fixed hyper-parameters.
-//! C-CLS-07-exchange (after the ablation of CPAL 2024, arXiv 2308.16271, table 2): a transformer's
-//! attention in place of MSSA, or a transformer's perceptron in place of ISTA, gains little where
-//! parameters are counted.
+//! C-CLS-07-exchange (this project's, after the exchange of blocks of CPAL 2024, arXiv 2308.16271, table 2, which is
+//! about segmentation): a transformer's attention in place of MSSA, or a transformer's perceptron in place of
+//! ISTA, makes little difference where parameters are counted.
 //!
 //! All networks are trained on the same images, by the same recipe, from the same seeds: CRATE in three
 //! widths, a ViT, CRATE with MHSA and CRATE with perceptrons of about as many parameters as the middle

@@ -17,8 +17,10 @@
 //! |---|---|
 //! | `fall`: does the compression term fall? | C-LAY-01, -caption, C-LAY-03 |
 //! | `sparsity`: do the outputs get sparser? | C-LAY-02, C-LAY-03-sparsity |
+//! | `specific`: is the fall one in the learned subspaces? | C-LAY-13 |
+//! | `union`: do tokens come to lie near a union of them? | C-LAY-11 |
 //! | `splits`: is it the same on images that training saw? | C-LAY-04 |
-//! | `steps`: does each block do its part? | C-LAY-05 |
+//! | `steps`: does each block do its part? | C-LAY-05, -sparsity |
 //!
 //! **Criteria**: those of the files, fixed before the run, on means over networks. The numbers are those of
 //! the catalogue for small networks.
@@ -28,8 +30,10 @@
 
 mod fall;
 mod sparsity;
+mod specific;
 mod splits;
 mod steps;
+mod union;
 
 use std::process::ExitCode;
 
@@ -79,7 +83,9 @@ impl Experiment for Layerwise {
     const TITLE: &'static str = "Compression and sparsity from layer to layer";
     const CLAIMS: &'static [&'static [Claim<Found>]] = &[
         fall::CLAIMS,
+        specific::CLAIMS,
         sparsity::CLAIMS,
+        union::CLAIMS,
         splits::CLAIMS,
         steps::CLAIMS,
     ];
@@ -94,7 +100,13 @@ impl Experiment for Layerwise {
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
         let count = if run.quick { 20 } else { flags.images as usize };
         let subject = Subject::load(&flags.subject, &flags.data, count, run)?;
-        let own = [fall::QUANTITIES, sparsity::QUANTITIES, steps::QUANTITIES];
+        let own = [
+            fall::QUANTITIES,
+            specific::QUANTITIES,
+            sparsity::QUANTITIES,
+            union::QUANTITIES,
+            steps::QUANTITIES,
+        ];
         let quantities = own.concat().into_iter().map(|q| q.at(flags.epsilon));
         let quantities: Vec<Quantity> = quantities.collect();
         let config = *subject.config();
@@ -112,21 +124,12 @@ impl Experiment for Layerwise {
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         shown.table("layers.csv", &found.table())?;
         fall::show(found, shown)?;
+        specific::show(found, shown)?;
         sparsity::show(found, shown)?;
+        union::show(found, shown)?;
         steps::show(found, shown)
     }
 }
-
-/// Trained on both splits, untrained on held-out images: the lines of a chart, and the columns of a table.
-const LINES: [(&str, Network, Split); 3] = [
-    ("trained, training images", Network::Trained, Split::Train),
-    ("trained, held-out images", Network::Trained, Split::Test),
-    (
-        "untrained, held-out images",
-        Network::Untrained,
-        Split::Test,
-    ),
-];
 
 /// A number of every network on held-out images.
 fn held_out(

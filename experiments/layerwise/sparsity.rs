@@ -1,21 +1,18 @@
 //! Do the ISTA outputs get sparser with depth, by training?
 
 use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
-use whitebox::data::Split;
-use whitebox::harness::chart::{Chart, Colour};
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::layer_curves::{Network, NetworkCurves};
+use whitebox::harness::layer_curves::{Line, Network, NetworkCurves};
 use whitebox::measure::layerwise::Quantity;
 use whitebox::measure::trend::{last_over_first, spearman};
 use whitebox::Result;
 
-use super::{held_out, Found, LINES, PAPER};
+use super::{held_out, Found, PAPER};
 
 const NONZEROS: Quantity = Quantity::NONZERO_AFTER_ISTA;
 
 pub(crate) const QUANTITIES: &[Quantity] = &[NONZEROS];
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[
     Claim::new(
         "C-LAY-02",
@@ -61,7 +58,6 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
     )
     .pilot_informed(),
 ];
-// ANCHOR_END: claims
 
 fn but_last(curves: &NetworkCurves) -> Option<Vec<f64>> {
     let mut means = curves.means(NONZEROS).ok()?;
@@ -81,17 +77,11 @@ fn untrained(found: &Found) -> Option<Measured> {
 }
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-    let mut series = Vec::new();
-    for (name, network, split) in LINES {
-        let colour = match split {
-            Split::Train => Colour::TrainingImages,
-            Split::Test => network.colour(),
-        };
-        series.extend(found.series(name, colour, (network, split, NONZEROS))?);
-    }
     let title = "Nonzero entries of the ISTA outputs by layer";
-    shown.chart(
-        "sparsity.svg",
-        &Chart::by_layer(title, "fraction of nonzeros", series),
+    let lines = Line::on_both_splits(NONZEROS);
+    found.draw(
+        shown,
+        ("sparsity.svg", title, "fraction of nonzeros"),
+        &lines,
     )
 }

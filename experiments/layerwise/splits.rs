@@ -1,4 +1,5 @@
-//! Are the curves the same on images that training saw?
+//! Are the curves the same on images that training saw? A network that has not learned its training images by
+//! heart cannot tell: on it they are images like all others.
 
 use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
 use whitebox::data::Split;
@@ -7,7 +8,6 @@ use whitebox::measure::layerwise::Quantity;
 
 use super::{Found, PAPER};
 
-// ANCHOR: claims
 pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     "C-LAY-04",
     Source::of(PAPER, "figure of the layers, train and validation curves"),
@@ -25,9 +25,22 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[Claim::new(
             |found: &Found| gap(found, Quantity::NONZERO_AFTER_ISTA),
         )
         .secondary(),
+        Criterion::at_least(
+            "accuracy on training images less that on held-out ones",
+            0.05,
+            overfits,
+        )
+        .check(),
     ],
 )];
-// ANCHOR_END: claims
+
+fn overfits(found: &Found) -> Option<Measured> {
+    let training = found.each(Network::Trained, Split::Train);
+    found.over(Network::Trained, Split::Test, |held_out| {
+        let seen = training.iter().find(|c| c.seed == held_out.seed)?;
+        Some(seen.accuracy? - held_out.accuracy?)
+    })
+}
 
 /// Over the layers, relative to the curve of held-out images.
 fn gap(found: &Found, quantity: Quantity) -> Option<Measured> {

@@ -6,7 +6,9 @@
 //!
 //! | question | claims |
 //! |---|---|
-//! | `layers`: does the objective fall from layer to layer? | C-LAY-09, C-CRIT-03, C-LAY-09-step |
+//! | `layers`: does the objective fall from layer to layer? | C-LAY-09, C-CRIT-03 |
+//! | `step`: is a layer a step on the objective of its own subspaces? | C-LAY-09-step |
+//! | `reduction`: does `R - R^c` rise, and why is it negative? | C-LAY-12, C-THY-42-trained |
 //! | `robust`: is the fall of `R^c` one at any precision? | C-LAY-07 |
 //!
 //! **Control**: the networks before training.
@@ -16,7 +18,10 @@
 //! **Run**: `cargo run --release --bin exp_objective`: about two minutes a network on two cores.
 
 mod layers;
+mod reduction;
 mod robust;
+mod rows;
+mod step;
 
 use std::process::ExitCode;
 
@@ -31,7 +36,9 @@ use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::model::Config;
 use whitebox::Result;
 
-type Results = (Vec<layers::Row>, Vec<robust::Setting>);
+const NEURIPS: &str = "NeurIPS 2023, arXiv 2306.01129";
+
+type Results = (Vec<rows::Row>, Vec<robust::Setting>);
 type Found = experiment::Found<Settings, Results>;
 
 /// Follow the objective through the layers of a CRATE network.
@@ -62,7 +69,12 @@ struct Objective;
 impl Experiment for Objective {
     const NAME: &'static str = "objective";
     const TITLE: &'static str = "The objective from layer to layer";
-    const CLAIMS: &'static [&'static [Claim<Found>]] = &[layers::CLAIMS, robust::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] = &[
+        layers::CLAIMS,
+        step::CLAIMS,
+        reduction::CLAIMS,
+        robust::CLAIMS,
+    ];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Results;
@@ -74,7 +86,7 @@ impl Experiment for Objective {
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
         let count = if run.quick { 20 } else { flags.images as usize };
         let subject = Subject::load(&flags.subject, &flags.data, count, run)?;
-        let parts = layers::PARTS.map(|quantity| quantity.at(flags.epsilon));
+        let parts = rows::PARTS.map(|quantity| quantity.at(flags.epsilon));
         let mut quantities = robust::quantities();
         quantities.extend(parts);
         quantities.sort();
@@ -83,15 +95,15 @@ impl Experiment for Objective {
         let curves = LayerCurves::measure(&subject, &held_out, &quantities, count, run)?;
         let config = *subject.config();
         let entries = (config.tokens() * config.d) as f64;
-        let (mut rows, mut settings) = (Vec::new(), Vec::new());
+        let (mut layers, mut settings) = (Vec::new(), Vec::new());
         for network in Network::BOTH {
             for own in curves.each(network, Split::Test) {
-                rows.extend(layers::rows(own, parts, entries)?);
+                layers.extend(rows::rows(own, parts, entries)?);
                 settings.extend(robust::settings(own)?);
             }
         }
         Ok(Found {
-            results: (rows, settings),
+            results: (layers, settings),
             settings: Settings {
                 network: config,
                 images: count,
@@ -103,6 +115,7 @@ impl Experiment for Objective {
 
     fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         layers::show(found, shown)?;
+        reduction::show(found, shown)?;
         robust::show(found, shown)
     }
 }

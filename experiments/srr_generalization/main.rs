@@ -6,7 +6,8 @@
 //!
 //! 24 variants (three kinds of network, two batch sizes, two learning rates, two weight decays), each from
 //! two seeds, are trained on few images until the training loss reaches the same value: what is left to
-//! differ is the gap, held-out loss less training loss. SRR is taken on training images, at the input of
+//! differ is the gap, held-out loss less training loss. All are compared; those that reached that value, which
+//! their training chose, only beside. SRR is taken on training images, at the input of
 //! every layer but the first, with the layer's own bases, and averaged. Its Kendall correlation with the
 //! gap has a bootstrap interval over variants. That correlation can come from the kind of network alone, so
 //! it is also taken among networks that differ in one setting only, and averaged (granulated), and with

@@ -1,7 +1,7 @@
 //! Does SRR in the objective improve the accuracy?
 
 use serde::{Deserialize, Serialize};
-use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::data::Images;
 use whitebox::harness::comparison::{self, less, means, over_seeds, BySeed, Training, Variant};
 use whitebox::harness::experiment::Shown;
@@ -29,16 +29,25 @@ pub(super) const CLAIMS: &[Claim<Found>] = &[Claim::new(
         )
         .control(),
     ],
-)];
+)
+.beside(&[
+    Number::of("gain by R^c alone, points", |found: &Found| {
+        gain(found, RATE, PLAIN)
+    }),
+    Number::of("gain by the energy, points", |found: &Found| {
+        gain(found, ENERGY, PLAIN)
+    }),
+])];
 
 /// The terms, all with the same weight.
 const PENALTIES: [(Term, &str); 3] = [
     (Term::SparseRateReduction, SRR),
-    (Term::SubspaceRate, "R^c"),
+    (Term::SubspaceRate, RATE),
     (Term::Energy, ENERGY),
 ];
 const PLAIN: &str = "none";
 const SRR: &str = "SRR";
+const RATE: &str = "R^c";
 const ENERGY: &str = "energy";
 
 /// One network, with a penalty or without.

@@ -1,12 +1,16 @@
 //! Does SRR predict the gap?
 
-use whitebox::claim::{Claim, Criterion, Measured, Source, Unit, Whose};
+use whitebox::claim::measured::TAIL;
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
 use whitebox::harness::chart::{Axis, Chart, Scale, Series};
 use whitebox::harness::experiment::Shown;
-use whitebox::measure::statistics::{fraction, median, Summary};
+use whitebox::measure::statistics::{fraction, Summary};
 use whitebox::Result;
 
-use super::correlation::{correlation, Correlation, PREDICTORS};
+use super::correlation::Compared::{self, All, Reached};
+use super::correlation::{
+    ahead_of_the_others, correlation, granulated, limits, partial, with_gap, PREDICTORS,
+};
 use super::variants::{Row, ARCHITECTURES};
 use super::Found;
 
@@ -16,77 +20,75 @@ pub(super) const CLAIMS: &[Claim<Found>] = &[Claim::new(
     Whose::Critics,
     "SRR of a trained network rises with its generalisation gap, more than other measures do",
     &[
-        Criterion::at_least("tau of SRR and gap", 0.0, |found: &Found| {
-            let srr = &correlations(found)[0];
-            Some(Measured::within(
-                srr.tau,
-                [srr.low, srr.high],
-                Unit::Network,
-                reached(found).len(),
-            ))
+        Criterion::at_least("tau of SRR and gap, all networks", 0.0, |found: &Found| {
+            measured(found, All, |rows| with_gap(rows, SRR))
         }),
-        Criterion::at_least(
-            "tau of SRR less the median of the other measures",
-            0.0,
-            |found: &Found| {
-                let found = correlations(found);
-                let others: Vec<f64> = found[1..].iter().map(|c| c.tau).collect();
-                Some(Measured::exact(found[0].tau - median(&others)))
-            },
-        )
+        Criterion::at_least("size of tau of SRR less the median size of the others", 0.0, |found: &Found| {
+            measured(found, All, ahead_of_the_others)
+        })
         .secondary(),
-        Criterion::at_least(
-            "tau of SRR among networks that differ in one setting",
-            0.0,
-            |found: &Found| Some(Measured::exact(correlations(found)[0].granulated)),
-        )
+        Criterion::at_least("tau of SRR among networks that differ in one setting", 0.0, |found: &Found| {
+            measured(found, All, |rows| granulated(rows, SRR))
+        })
         .secondary(),
-        Criterion::at_least(
-            "tau of SRR with the training loss taken out",
-            0.0,
-            |found: &Found| Some(Measured::exact(correlations(found)[0].partial)),
-        )
+        Criterion::at_least("tau of SRR and gap, networks that reach the training loss", 0.0, |found: &Found| {
+            measured(found, Reached, |rows| with_gap(rows, SRR))
+        })
+        .secondary(),
+        Criterion::at_least("tau of SRR with the training loss taken out", 0.0, |found: &Found| {
+            measured(found, All, |rows| partial(rows, SRR))
+        })
         .control(),
-        Criterion::at_least(
-            "fraction of networks that reach the training loss",
-            0.9,
-            |found: &Found| {
-                Some(Measured::exact(fraction(&found.networks, |row| {
-                    row.reached
-                })))
-            },
-        )
+        Criterion::at_least("fraction of networks that reach the training loss", 0.9, |found: &Found| {
+            Some(Measured::exact(fraction(&found.networks, |row| row.reached)))
+        })
         .check(),
     ],
-)];
+)
+.beside(&[
+    Number::of("tau of the norm of the parameters and gap, all networks", |found: &Found| {
+        measured(found, All, |rows| with_gap(rows, |row| row.parameter_norm))
+    }),
+    Number::of("other measures whose tau is negative, of six", |found: &Found| {
+        let rows = All.of(&found.networks);
+        let others = PREDICTORS[1..].iter().filter(|(_, of)| with_gap(&rows, *of) < 0.0);
+        Some(Measured::exact(others.count() as f64))
+    }),
+    Number::of("size of tau of SRR less the median size of the others, networks that reach the training loss", |found: &Found| {
+        measured(found, Reached, ahead_of_the_others)
+    }),
+])];
 
-fn reached(found: &Found) -> Vec<&Row> {
-    let reached: Vec<&Row> = found.networks.iter().filter(|row| row.reached).collect();
-    // A trial trains nothing to the end.
-    match reached.is_empty() {
-        true => found.networks.iter().collect(),
-        false => reached,
-    }
-}
+const SRR: fn(&Row) -> f64 = |row| row.srr;
 
-fn correlations(found: &Found) -> Vec<Correlation> {
-    let rows = reached(found);
-    PREDICTORS
-        .into_iter()
-        .map(|predictor| correlation(predictor, &rows))
-        .collect()
+/// A number of the networks, with its limits over variants.
+fn measured(found: &Found, networks: Compared, number: fn(&[&Row]) -> f64) -> Option<Measured> {
+    let rows = networks.of(&found.networks);
+    let limits = limits(&rows, TAIL, number);
+    Some(Measured::within(
+        number(&rows),
+        limits,
+        Unit::Network,
+        rows.len(),
+    ))
 }
 
 pub(super) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
-    let correlations = correlations(found);
+    let of = |networks| PREDICTORS.map(|one| correlation(&found.networks, networks, one));
+    let correlations = [of(All), of(Reached)].concat();
     shown.say(format_args!(
-        "\n{:>22} | {:>6} | {:>16} | {:>10} | {:>7}",
+        "\n{:>30} | {:>6} | {:>16} | {:>10} | {:>7}",
         "", "tau", "95 %", "granulated", "partial"
     ));
     for c in &correlations {
         shown.say(format_args!(
-            "{:>22} | {:>6.2} | {:>6.2} to {:>6.2} | {:>10.2} | {:>7.2}",
-            c.predictor, c.tau, c.low, c.high, c.granulated, c.partial
+            "{:>30} | {:>6.2} | {:>6.2} to {:>6.2} | {:>10.2} | {:>7.2}",
+            c.name(),
+            c.tau,
+            c.low,
+            c.high,
+            c.granulated,
+            c.partial
         ));
     }
     let gaps: Vec<f64> = found.networks.iter().map(|row| row.gap).collect();

@@ -28,13 +28,16 @@ pub(super) struct Row {
     pub(super) nonzero: f64,
     pub(super) subspace_rate: f64,
     pub(super) held_out_accuracy: f64,
+    /// On the images and labels that it is trained on; not measured by the first runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) training_accuracy: Option<f64>,
 }
 
 /// Measures a network: labels, seed, stage and epoch as they stand in its rows.
 pub(super) fn rows(
     (labels, seed, stage, epoch): (&str, u64, &str, usize),
     network: &Classifier<f32, Cpu>,
-    held_out: &Images,
+    [training, held_out]: [&Images; 2],
     indices: &[usize],
     run: &Run,
 ) -> Result<Vec<Row>> {
@@ -47,7 +50,8 @@ pub(super) fn rows(
         run.threads,
         |_| {},
     )?;
-    let accuracy = train::evaluate(network, held_out, run.threads, || {})?.accuracy;
+    let accuracy = |images| train::evaluate(network, images, run.threads, || {});
+    let (fit, accuracy) = (accuracy(training)?.accuracy, accuracy(held_out)?.accuracy);
     let [rate, nonzero, subspace] = found.all(QUANTITIES)?;
     let row = |layer| Row {
         labels: labels.to_owned(),
@@ -59,6 +63,7 @@ pub(super) fn rows(
         nonzero: nonzero[layer],
         subspace_rate: subspace[layer],
         held_out_accuracy: accuracy,
+        training_accuracy: Some(fit),
     };
     Ok((0..network.config().depth).map(row).collect())
 }

@@ -7,9 +7,12 @@
 //! A network is trained from several seeds, and its layers are measured before the first step, after the
 //! first epoch, half way and at the end, on held-out images.
 //!
-//! **Claim** C-LAY-10-permuted (after the overview, chapter on the white-box transformer: many losses
+//! **Claim** C-LAY-10-permuted (this project's, after the overview, chapter on the white-box transformer: many losses
 //! give compressing layers): the same happens on permuted labels. If it does, compression is no sign of
-//! anything that was learned about the classes.
+//! anything that was learned about the classes. If it does not, though the labels were fitted, it is one.
+//!
+//! **Claim** C-LAY-01-seeds: what [C-LAY-01](layerwise.rs) asks of one network, asked of these. It was added after the
+//! run, with the bounds that C-LAY-01 had before.
 //!
 //! **Criteria**: the claims below. Their bounds were fixed before the first run, what decides and by which limits
 //! after it.
@@ -17,6 +20,7 @@
 //! **Run**: `cargo run --release --bin exp_training_dynamics`: about ten minutes on two cores. An
 //! interrupted run goes on with the training it was at.
 
+mod depth;
 mod layers;
 mod permuted;
 mod show;
@@ -40,9 +44,10 @@ use layers::Row;
 type Found = experiment::Found<Settings, Vec<Row>>;
 
 /// The stages that are measured, in order.
-const STAGES: [&str; 4] = [BEFORE, FIRST, "half way", END];
+const STAGES: [&str; 4] = [BEFORE, FIRST, HALF_WAY, END];
 const BEFORE: &str = "before training";
 const FIRST: &str = "first epoch";
+const HALF_WAY: &str = "half way";
 const END: &str = "end";
 
 /// The labels that a network is trained on.
@@ -96,7 +101,8 @@ struct TrainingDynamics;
 impl Experiment for TrainingDynamics {
     const NAME: &'static str = "training_dynamics";
     const TITLE: &'static str = "The layers of a network while it is trained";
-    const CLAIMS: &'static [&'static [Claim<Found>]] = &[stages::CLAIMS, permuted::CLAIMS];
+    const CLAIMS: &'static [&'static [Claim<Found>]] =
+        &[stages::CLAIMS, permuted::CLAIMS, depth::CLAIMS];
     type Flags = Flags;
     type Settings = Settings;
     type Results = Vec<Row>;
@@ -140,10 +146,17 @@ impl Experiment for TrainingDynamics {
             let networks = [(0, start)]
                 .into_iter()
                 .chain(epochs.into_iter().zip(trained.stages));
+            let images = variant.labels.of(&training, seed);
             let mut rows = Vec::new();
             for (stage, (epoch, network)) in STAGES.into_iter().zip(networks) {
                 let of = (&*variant.name, seed, stage, epoch);
-                rows.extend(layers::rows(of, &network, &held_out, &indices, run)?);
+                rows.extend(layers::rows(
+                    of,
+                    &network,
+                    [&images, &held_out],
+                    &indices,
+                    run,
+                )?);
             }
             Ok(rows)
         })?;

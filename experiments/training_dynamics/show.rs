@@ -1,11 +1,11 @@
 //! What a run shows: the last layer at every stage, the curves over all layers with the true labels.
 
-use whitebox::harness::chart::{Chart, Series};
+use whitebox::harness::chart::{Chart, Colour, Series};
 use whitebox::harness::comparison::{means, over_seeds};
 use whitebox::harness::experiment::Shown;
 use whitebox::Result;
 
-use super::{at, last, Found, Row, PERMUTED, STAGES, TRUE};
+use super::{at, last, Found, Row, BEFORE, END, PERMUTED, STAGES, TRUE};
 
 pub(super) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
     let numbers: [fn(&Row) -> f64; 3] = [
@@ -48,7 +48,12 @@ pub(super) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
 }
 
 fn chart<'a>(found: &Found, title: &'a str, vertical: &'a str, of: fn(&Row) -> f64) -> Chart<'a> {
-    let series = STAGES.into_iter().enumerate().map(|(colour, stage)| {
+    let series = STAGES.into_iter().enumerate().map(|(index, stage)| {
+        let colour = match stage {
+            BEFORE => Colour::Untrained,
+            END => Colour::Trained,
+            _ => Colour::Kind(index),
+        };
         let layers = 1..=found.settings.network.depth;
         let by_layer = layers.map(|layer| over_seeds(&at(found, TRUE, stage, layer, of)));
         Series::by_layer(stage, colour, by_layer.collect())

@@ -15,12 +15,13 @@
 //! goes on with the training it was at.
 
 mod material;
+mod origin;
 mod show;
 
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use whitebox::claim::{Claim, Criterion, Measured, Source, Whose};
+use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::data::DataName;
 use whitebox::harness::comparison::{accuracies, less, BySeed, Comparison, Labels, Variant};
 use whitebox::harness::experiment::{self, Experiment, Shown};
@@ -30,6 +31,8 @@ use whitebox::model::transfer::transfer;
 use whitebox::Result;
 
 use material::{Flags, Material, Settings};
+use origin::Origin;
+use Size::{Fewest, Most};
 
 type Found = experiment::Found<Settings, Vec<Row>>;
 
@@ -46,46 +49,26 @@ const CLAIMS: &[Claim<Found>] = &[Claim::new(
         Criterion::at_least(
             "fine-tuned less from scratch, points, fewest images",
             3.0,
-            |found: &Found| ahead_of(found, Origin::Scratch),
+            |found: &Found| ahead_of(found, Origin::Scratch, Fewest),
         ),
         Criterion::at_least(
             "fine-tuned less fine-tuned after permuted labels, points, fewest images",
             3.0,
-            |found: &Found| ahead_of(found, Origin::PermutedLabels),
+            |found: &Found| ahead_of(found, Origin::PermutedLabels, Fewest),
         )
         .control(),
     ],
-)];
-
-/// Where a network comes from before it sees the new classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Origin {
-    Scratch,
-    Pretrained,
-    PermutedLabels,
-}
-
-impl Origin {
-    const ALL: [Self; 3] = [Self::Scratch, Self::Pretrained, Self::PermutedLabels];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Scratch => "from scratch",
-            Self::Pretrained => "pre-trained",
-            Self::PermutedLabels => "pre-trained on permuted labels",
-        }
-    }
-
-    /// The labels that it was pre-trained on.
-    fn labels(self) -> Option<Labels> {
-        match self {
-            Self::Scratch => None,
-            Self::Pretrained => Some(Labels::True),
-            Self::PermutedLabels => Some(Labels::Permuted),
-        }
-    }
-}
+)
+.beside(&[
+    Number::of(
+        "fine-tuned less from scratch, points, most images",
+        |found: &Found| ahead_of(found, Origin::Scratch, Most),
+    ),
+    Number::of(
+        "fine-tuned less fine-tuned after permuted labels, points, most images",
+        |found: &Found| ahead_of(found, Origin::PermutedLabels, Most),
+    ),
+])];
 
 /// One network on the new classes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,11 +94,21 @@ fn sizes(rows: &[Row]) -> Vec<usize> {
     sizes
 }
 
+/// Which of the numbers of images.
+enum Size {
+    Fewest,
+    Most,
+}
+
 /// The same seed draws the same images and the same start: differences are taken in pairs.
-fn ahead_of(rows: &[Row], origin: Origin) -> Option<Measured> {
-    let fewest = *sizes(rows).first()?;
-    let tuned = scores(rows, Origin::Pretrained, fewest);
-    less(&tuned, &scores(rows, origin, fewest))
+fn ahead_of(rows: &[Row], origin: Origin, size: Size) -> Option<Measured> {
+    let sizes = sizes(rows);
+    let images = *match size {
+        Fewest => sizes.first(),
+        Most => sizes.last(),
+    }?;
+    let tuned = scores(rows, Origin::Pretrained, images);
+    less(&tuned, &scores(rows, origin, images))
 }
 
 struct Transfer;

@@ -1,6 +1,6 @@
 //! What a run shows: accuracies by number of images, as a table and as a chart.
 
-use whitebox::harness::chart::{Axis, Chart, Scale, Series};
+use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::comparison::{means, over_seeds};
 use whitebox::harness::experiment::Shown;
 use whitebox::Result;
@@ -21,7 +21,12 @@ pub(super) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
 }
 
 fn chart<'a>(rows: &[Row], sizes: &[usize]) -> Chart<'a> {
-    let series = Origin::ALL.into_iter().enumerate().map(|(colour, origin)| {
+    let series = Origin::ALL.map(|origin| {
+        let colour = match origin {
+            Origin::Scratch => Colour::Untrained,
+            Origin::Pretrained => Colour::Trained,
+            Origin::PermutedLabels => Colour::Control,
+        };
         let point = |&n: &usize| (n as f64, over_seeds(&scores(rows, origin, n)));
         Series::new(origin.word(), colour, sizes.iter().map(point).collect())
     });
@@ -35,6 +40,6 @@ fn chart<'a>(rows: &[Row], sizes: &[usize]) -> Chart<'a> {
             name: "held-out accuracy, per cent",
             scale: Scale::Linear,
         },
-        series: series.collect(),
+        series: series.to_vec(),
     }
 }

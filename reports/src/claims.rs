@@ -180,7 +180,7 @@ impl Entry<'_> {
         let whose = self.whose().map_or("-", Whose::word);
         let how = match self {
             Self::Measured(verdicts) => format!("exp_{}", verdicts[0].0.experiment),
-            Self::Settled(_) => "tests".into(),
+            Self::Settled(theorem) => format!("tests: {}", theorem.ground),
             Self::Untested(_) => "-".into(),
         };
         (whose, how)
@@ -391,9 +391,10 @@ pub fn family_page(store: &Store, own: &str, to_root: &str) -> String {
             Entry::Settled(theorem) => {
                 let _ = writeln!(
                     text,
-                    "**{}**{}{}. Source: {}. Tests: `cargo test {}`; in the whole: \
+                    "**{}** ({}){}{}. Source: {}. Tests: `cargo test {}`; in the whole: \
                      [the theory as properties]({to_root}theory.md).\n",
                     theorem.finding,
+                    theorem.ground,
                     if theorem.detail.is_empty() { "" } else { ": " },
                     markdown(theorem.detail),
                     theorem.source,
@@ -643,7 +644,7 @@ fn duration(seconds: f64) -> String {
 /// The theorems as a table.
 pub fn theorems() -> String {
     let mut text = String::from(
-        "| claim | says | tests show | limits, correction or counter-example |\n|---|---|---|---|\n",
+        "| claim | says | tests show | and rest on | limits, correction or counter-example |\n|---|---|---|---|---|\n",
     );
     for theorem in THEOREMS {
         let _ = writeln!(text, "{}", theorem.row());

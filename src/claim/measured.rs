@@ -104,6 +104,27 @@ impl Measured {
         Self::share(unit, hits, items.len())
     }
 
+    /// The mean of the shares of several cells that take the same `count` items, or as many like them. All cells
+    /// together say no more about other items than `count` of them do: the limits are those of one cell, of the
+    /// whole numbers of items below and above the mean.
+    pub fn mean_share(unit: Unit, shares: &[f64], count: usize) -> Self {
+        let value = shares.iter().sum::<f64>() / shares.len() as f64;
+        // A share that is a whole number of items is one up to its rounding.
+        let hits = value * count as f64;
+        let limits = |hits: f64| clopper_pearson(hits as usize, count, TAIL);
+        let interval = [
+            limits((hits + 1e-9).floor())[0],
+            limits((hits - 1e-9).ceil())[1],
+        ];
+        Self {
+            value,
+            interval: (count > 0 && value.is_finite()).then_some(interval),
+            unit,
+            count,
+            values: Vec::new(),
+        }
+    }
+
     /// A number with limits found otherwise, by resampling for instance.
     pub fn within(value: f64, interval: [f64; 2], unit: Unit, count: usize) -> Self {
         Self {
@@ -182,5 +203,19 @@ mod tests {
         };
         assert!((tail(low, 7) - 0.05).abs() < 1e-6, "{low}");
         assert!((1.0 - tail(high, 8) - 0.05).abs() < 1e-6, "{high}");
+    }
+
+    #[test]
+    fn shares_of_cells_that_take_the_same_items_are_as_uncertain_as_one() {
+        let cells = Measured::mean_share(Unit::Draw, &[0.3, 0.4, 0.35], 20);
+        assert!((cells.value - 0.35).abs() < 1e-15);
+        assert_eq!(cells.interval, Measured::share(Unit::Draw, 7, 20).interval);
+        let between = Measured::mean_share(Unit::Draw, &[0.3, 0.35], 20)
+            .interval
+            .unwrap();
+        let [six, seven] =
+            [6, 7].map(|hits| Measured::share(Unit::Draw, hits, 20).interval.unwrap());
+        assert_eq!(between, [six[0], seven[1]]);
+        assert!(!Measured::mean_share(Unit::Draw, &[], 20).is_number());
     }
 }

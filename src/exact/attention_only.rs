@@ -46,6 +46,20 @@ impl Phi {
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p) with orthonormal columns; gives (d, N).
+///
+/// # Example
+/// Scores ln 3 and 0 for the first token, weights 3/4 and 1/4: only its own is above the threshold. The other has nothing to read.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::attention_only::{attention_only_layer, Phi};
+///
+/// let length = 3f64.ln().sqrt();
+/// let z = array![[length, 0.0], [0.0, length]];
+/// let axis = array![[[1.0], [0.0]]];
+/// let next = attention_only_layer(z.view(), axis.view(), 0.5, Phi::Thresholded { tau: 0.6 });
+/// let exact = array![[1.3 * length, 0.0], [0.0, length]];
+/// assert!((next - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn attention_only_layer(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

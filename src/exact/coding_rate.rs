@@ -39,6 +39,18 @@ pub struct RateReduction {
 /// # Shapes
 /// `z` is (d, N), both at least 1.
 ///
+/// # Example
+/// Two orthogonal tokens of length 1 and 2, `d / (N eps^2) = 1`: `I + Z Z^T = diag(2, 5)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::coding_rate;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let rate = coding_rate(z.view(), 1.0)?.value;
+/// assert!((rate - 0.5 * 10f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Shape`] for an empty matrix; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`.
 pub fn coding_rate(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<LogDeterminant> {
@@ -56,6 +68,18 @@ pub fn rate_prepared(tokens: &Prepared, epsilon: f64) -> Result<LogDeterminant> 
 /// The least and the most that [`coding_rate`] can be for tokens with this sum of squares: all of them
 /// parallel, or all singular values equal. With `s = d / (N eps^2) ||Z||_F^2` and `r = min(d, N)`,
 /// `1/2 ln(1 + s) <= R <= r/2 ln(1 + s / r)` (the logarithm is concave). Not rigorous in the last digits.
+///
+/// # Example
+/// `s = 5`: parallel tokens of this size have `1/2 ln 6`, two of equal length `ln(7/2)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::coding_rate::rate_bounds;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let [least, most] = rate_bounds(z.view(), 1.0);
+/// assert!((least - 0.5 * 6f64.ln()).abs() < 1e-15);
+/// assert!((most - 3.5f64.ln()).abs() < 1e-15);
+/// ```
 pub fn rate_bounds(z: ArrayView2<'_, f64>, epsilon: f64) -> [f64; 2] {
     let (d, n) = z.dim();
     let largest = z.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
@@ -72,6 +96,19 @@ pub fn rate_bounds(z: ArrayView2<'_, f64>, epsilon: f64) -> [f64; 2] {
 
 /// `grad R = a (I_d + a Z Z^T)^{-1} Z`, `a = d / (N eps^2)`, (d, N).
 ///
+/// # Example
+/// `a = 1` and `I + Z Z^T = diag(2, 5)`: the gradient is `diag(1/2, 2/5)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::coding_rate_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let gradient = coding_rate_gradient(z.view(), 1.0)?;
+/// let exact = array![[1.0 / 2.0, 0.0], [0.0, 2.0 / 5.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`coding_rate`].
 pub fn coding_rate_gradient(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<Array2<f64>> {
@@ -86,6 +123,20 @@ pub fn coding_rate_gradient(z: ArrayView2<'_, f64>, epsilon: f64) -> Result<Arra
 ///
 /// # Shapes
 /// `z` (d, N), `bases` (K, d, p).
+///
+/// # Example
+/// Two subspaces, the axes; `p / (N eps^2) = 1/2`, energies 1 and 4: `1/2 ln(3/2) + 1/2 ln 3`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::subspace_rate;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let rate = subspace_rate(z.view(), axes.view(), 1.0)?;
+/// assert!((rate.total - 0.5 * 4.5f64.ln()).abs() < 1e-12);
+/// assert!((rate.per_head[1].value - 0.5 * 3f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`coding_rate`], and [`Error::Shape`] if `bases` does not fit.
@@ -166,6 +217,20 @@ pub fn prepare_bases(bases: ArrayView3<'_, f64>) -> Result<Vec<Prepared>> {
 // ANCHOR: subspace_rate_gradient
 /// `grad R^c = c sum_k U_k U_k^T Z (I_N + c (U_k^T Z)^T U_k^T Z)^{-1}`, `c = p / (N eps^2)`, (d, N).
 ///
+/// # Example
+/// On the axes, `c = 1/2`: `c w / (1 + c w^2)` is 1/3 for `w = 1` and for `w = 2`: strong directions are pulled no harder.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::subspace_rate_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let gradient = subspace_rate_gradient(z.view(), axes.view(), 1.0)?;
+/// let exact = array![[1.0 / 3.0, 0.0], [0.0, 1.0 / 3.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`subspace_rate`].
 pub fn subspace_rate_gradient(
@@ -187,6 +252,19 @@ pub fn subspace_rate_gradient(
 
 /// `Delta R = R - R^c`, with its parts.
 ///
+/// # Example
+/// `R = 1/2 ln 10` and `R^c = 1/2 ln(9/2)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::rate_reduction;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let found = rate_reduction(z.view(), axes.view(), 1.0)?;
+/// assert!((found.delta - 0.5 * (20.0 / 9.0f64).ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// As [`subspace_rate`].
 pub fn rate_reduction(
@@ -204,6 +282,20 @@ pub fn rate_reduction(
 }
 
 /// `grad Delta R = grad R - grad R^c`, (d, N).
+///
+/// # Example
+/// `diag(1/2, 2/5)` less `diag(1/3, 1/3)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::rate_reduction_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let gradient = rate_reduction_gradient(z.view(), axes.view(), 1.0)?;
+/// let exact = array![[1.0 / 6.0, 0.0], [0.0, 1.0 / 15.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`subspace_rate`].

@@ -11,6 +11,18 @@ use ndarray::{Array2, ArrayView2};
 ///
 /// # Shapes
 /// x and z (d, N), dictionary (d, d).
+///
+/// # Example
+/// A quarter turn for `D`: the code (3/2, 0) is read as (0, 3/2), off by (1, 1/2).
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::lasso_objective;
+///
+/// let (z, x) = (array![[1.0], [2.0]], array![[1.5], [0.0]]);
+/// let turn = array![[0.0, -1.0], [1.0, 0.0]];
+/// let objective = lasso_objective(x.view(), z.view(), turn.view(), 0.5);
+/// assert_eq!(objective, 0.5 * 1.5 + 0.5 * (1.0 + 0.25));
+/// ```
 pub fn lasso_objective(
     x: ArrayView2<'_, f64>,
     z: ArrayView2<'_, f64>,
@@ -23,6 +35,15 @@ pub fn lasso_objective(
 // ANCHOR_END: lasso_objective
 
 /// `argmin_{X >= 0} threshold sum(X) + 1/2 ||X - V||_F^2 = ReLU(V - threshold)`.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::nonnegative_shrinkage;
+///
+/// let codes = nonnegative_shrinkage(array![[3.0, 0.25, -1.0]].view(), 0.5);
+/// assert_eq!(codes, array![[2.5, 0.0, 0.0]]);
+/// ```
 pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f64> {
     v.mapv(|v| (v - threshold).max(0.0))
 }
@@ -32,6 +53,19 @@ pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f
 ///
 /// # Shapes
 /// x and z (d, N), dictionary (d, d); gives (d, N).
+///
+/// # Example
+/// From the zero code the step sees `D^T Z` alone: half of (2, -1), less half of lambda.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::proximal_step;
+///
+/// let z = array![[1.0], [2.0]];
+/// let turn = array![[0.0, -1.0], [1.0, 0.0]];
+/// let zero = array![[0.0], [0.0]];
+/// let x = proximal_step(zero.view(), z.view(), turn.view(), 0.5, 0.5);
+/// assert_eq!(x, array![[0.75], [0.0]]);
+/// ```
 pub fn proximal_step(
     x: ArrayView2<'_, f64>,
     z: ArrayView2<'_, f64>,
@@ -50,6 +84,18 @@ pub fn proximal_step(
 ///
 /// # Shapes
 /// z (d, N), dictionary (d, d); gives (d, N).
+///
+/// # Example
+/// A quarter turn for `D` and step 1: `ReLU(D^T Z - lambda)`, `D^T Z = (2, -1)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::ista;
+///
+/// let z = array![[1.0], [2.0]];
+/// let turn = array![[0.0, -1.0], [1.0, 0.0]];
+/// let code = ista(z.view(), turn.view(), 1.0, 0.5);
+/// assert_eq!(code, array![[1.5], [0.0]]);
+/// ```
 pub fn ista(
     z: ArrayView2<'_, f64>,
     dictionary: ArrayView2<'_, f64>,
@@ -64,6 +110,18 @@ pub fn ista(
 ///
 /// # Shapes
 /// z (d, N), dictionary (d, d); gives (d, N).
+///
+/// # Example
+/// For a rotation one step of 1 is the solution.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::lasso_solution;
+///
+/// let z = array![[1.0], [2.0]];
+/// let turn = array![[0.0, -1.0], [1.0, 0.0]];
+/// let code = lasso_solution(z.view(), turn.view(), 0.5, 1.0, 1);
+/// assert_eq!(code, array![[1.5], [0.0]]);
+/// ```
 pub fn lasso_solution(
     z: ArrayView2<'_, f64>,
     dictionary: ArrayView2<'_, f64>,

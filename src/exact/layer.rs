@@ -10,6 +10,19 @@ use super::mssa::ssa;
 ///
 /// # Shapes
 /// z (d, N), gain and bias (d,).
+///
+/// # Example
+/// Mean 2 and variance 1.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::layer::layer_norm;
+///
+/// let z = array![[1.0], [3.0]];
+/// let (gain, bias) = (array![2.0, 2.0], array![0.0, 1.0]);
+/// let normalised = layer_norm(z.view(), gain.view(), bias.view());
+/// let unit = 1.0 / (1.0 + 1e-5f64).sqrt();
+/// assert_eq!(normalised, array![[-2.0 * unit], [2.0 * unit + 1.0]]);
+/// ```
 pub fn layer_norm(
     z: ArrayView2<'_, f64>,
     gain: ArrayView1<'_, f64>,

@@ -42,6 +42,17 @@ pub fn singular_values(matrix: &Array2<f64>) -> Result<Array1<f64>> {
 /// The matrix of at most that rank that is nearest in the Frobenius norm: the leading `rank` singular values
 /// are kept (Eckart and Young).
 ///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::low_rank::nearest_of_rank;
+///
+/// let nearest = nearest_of_rank(&array![[3.0, 0.0], [0.0, 2.0]], 1)?;
+/// let exact = array![[3.0, 0.0], [0.0, 0.0]];
+/// assert!((nearest - exact).iter().all(|v: &f64| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Lapack`] if LAPACK fails.
 pub fn nearest_of_rank(matrix: &Array2<f64>, rank: usize) -> Result<Array2<f64>> {

@@ -15,6 +15,19 @@ use crate::error::{Error, Result};
 /// # Shapes
 /// z (d, N), membership (K, N), non-negative: row `k` is the diagonal of `Pi_k`.
 ///
+/// # Example
+/// Each token its own group: `d / (tr(Pi_k) eps^2) = 2`, weights `tr(Pi_k) / (2 N) = 1/4`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mcr2::label_rate;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let rate = label_rate(z.view(), labels.view(), 1.0)?;
+/// assert!((rate - 0.25 * (3f64.ln() + 9f64.ln())).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Shape`] if the two do not fit, [`Error::Domain`] for a negative membership, and as
 /// [`coding_rate`].
@@ -40,6 +53,20 @@ pub fn label_rate(
 
 /// `grad R^c(Z | Pi) = a sum_k (I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)^{-1} Z Pi_k`, `a = d / (N eps^2)`,
 /// (d, N).
+///
+/// # Example
+/// `z / (1 + 2 z^2)` for the tokens 1 and 2.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mcr2::label_rate_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let gradient = label_rate_gradient(z.view(), labels.view(), 1.0)?;
+/// let exact = array![[1.0 / 3.0, 0.0], [0.0, 2.0 / 9.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`label_rate`].

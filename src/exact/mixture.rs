@@ -14,6 +14,18 @@ use crate::error::{Error, Result};
 ///
 /// # Shapes
 /// x (d,), bases (K, d, p) with orthonormal columns; gives (K,). `t > 0`, in the units of `x`.
+///
+/// # Example
+/// `t = 1`: energies over 4. A token of energy `4 ln 3` on the first axis belongs to it three to one.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mixture::membership;
+///
+/// let x = array![(4.0 * 3f64.ln()).sqrt(), 0.0];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let shares = membership(x.view(), axes.view(), 1.0);
+/// assert!((shares - array![3.0 / 4.0, 1.0 / 4.0]).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
     let energies: Array1<f64> = bases
         .outer_iter()
@@ -31,6 +43,18 @@ pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) ->
 ///
 /// # Shapes
 /// As [`membership`]; gives (d,).
+///
+/// # Example
+/// The same token: half of three quarters of it.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mixture::posterior_mean;
+///
+/// let x = array![(4.0 * 3f64.ln()).sqrt(), 0.0];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let mean = posterior_mean(x.view(), axes.view(), 1.0);
+/// assert!((mean - &x * 3.0 / 8.0).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn posterior_mean(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
     let weights = membership(x, bases, t);
     let mut mean = Array1::zeros(x.len());

@@ -29,6 +29,19 @@ pub fn softmax_columns(scores: ArrayView2<'_, f64>) -> Array2<f64> {
 ///
 /// # Shapes
 /// z (d, N), basis (d, p).
+///
+/// # Example
+/// One subspace, the first axis: `W = (1, 0)`. With scale ln 3 the first token has scores ln 3 and 0, the other none.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mssa::attention_map;
+///
+/// let z = array![[1.0, 0.0], [0.0, 1.0]];
+/// let axis = array![[1.0], [0.0]];
+/// let map = attention_map(z.view(), axis.view(), 3f64.ln());
+/// let exact = array![[3.0 / 4.0, 1.0 / 2.0], [1.0 / 4.0, 1.0 / 2.0]];
+/// assert!((map - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn attention_map(
     z: ArrayView2<'_, f64>,
     basis: ArrayView2<'_, f64>,
@@ -44,6 +57,18 @@ pub fn attention_map(
 ///
 /// # Shapes
 /// z (d, N), basis (d, p); gives (p, N).
+///
+/// # Example
+/// `W = (1, 0)` through the map of [`attention_map`]'s example.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mssa::ssa;
+///
+/// let z = array![[1.0, 0.0], [0.0, 1.0]];
+/// let axis = array![[1.0], [0.0]];
+/// let read = ssa(z.view(), axis.view(), 3f64.ln());
+/// assert!((read - array![[3.0 / 4.0, 1.0 / 2.0]]).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Array2<f64> {
     basis.t().dot(&z).dot(&attention_map(z, basis, scale))
 }
@@ -54,6 +79,20 @@ pub fn ssa(z: ArrayView2<'_, f64>, basis: ArrayView2<'_, f64>, scale: f64) -> Ar
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p); gives (d, N).
+///
+/// # Example
+/// Two subspaces, the axes, and a token on each: every token is read in its own subspace with weight 3/4, and in the other,
+/// where all scores are 0, with 1/2.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mssa::attention_update;
+///
+/// let z = array![[1.0, 0.0], [0.0, 1.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let m = attention_update(z.view(), axes.view(), 3f64.ln());
+/// let exact = array![[3.0 / 4.0, 1.0 / 2.0], [1.0 / 2.0, 3.0 / 4.0]];
+/// assert!((m - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn attention_update(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -100,6 +139,18 @@ pub fn reconstruction(x: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>) -> Arr
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p); gives (d, N).
+///
+/// # Example
+/// `c = p / (N eps^2) = 1/2` times [`attention_update`].
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mssa::{attention_update, mssa_paper};
+///
+/// let z = array![[1.0, 0.0], [0.0, 1.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let step = mssa_paper(z.view(), axes.view(), 1.0, 1.0);
+/// assert_eq!(step, attention_update(z.view(), axes.view(), 1.0) * 0.5);
+/// ```
 pub fn mssa_paper(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

@@ -16,6 +16,20 @@ use crate::error::{Error, Result};
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p); gives (d, N).
+///
+/// # Example
+/// `c = p / (N eps^2) = 1/4`, tokens 1 and 2 on the axes. The first order is `c w (1 - c w^2)`: 3/16 where the exact gradient has
+/// 1/5, and 0 at `c w^2 = 1`, the radius, where that has 1/4.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::neumann::truncated_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let first = truncated_gradient(z.view(), axes.view(), 2f64.sqrt(), 1);
+/// let exact = array![[3.0 / 16.0, 0.0], [0.0, 0.0]];
+/// assert!((first - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn truncated_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -86,6 +100,19 @@ pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
 }
 
 /// `rho`, the largest of [`scaled_energies`] over all heads: the series converges iff `rho < 1`.
+///
+/// # Example
+/// The same tokens: `c w^2` is 1/4 and 1.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::neumann::radius;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let rho = radius(z.view(), axes.view(), 2f64.sqrt())?;
+/// assert!((rho - 1.0).abs() < 1e-14);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// As there.

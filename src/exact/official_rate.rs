@@ -38,6 +38,18 @@ pub struct OfficialRate {
 /// `projection` is (N, K p), rows are tokens, heads side by side: what the official hook sees. Numbers of
 /// less than 64 bits are widened first.
 ///
+/// # Example
+/// Two orthogonal tokens of one head: at length 1, whatever it was, `p / (0.01 N) = 100` gives `1/2 ln 101` twice.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::official_rate;
+///
+/// let projection = array![[3.0f32, 0.0], [0.0, 5.0]];
+/// let rate = official_rate(projection.view(), 1)?;
+/// assert!((rate.total - 101f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Shape`] if `heads` does not divide the columns; [`Error::Domain`] for NaN or infinities.
 pub fn official_rate<T: Copy + Into<f64>>(

@@ -34,6 +34,19 @@ pub fn second_moments(
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p), membership (K, N); `s = d / eps^2`.
+///
+/// # Example
+/// A token on each axis, of length 1 and 2, and in its own group: moments 1 and 4.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::variational_rate;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let rate = variational_rate(z.view(), axes.view(), labels.view(), 1.0);
+/// assert!((rate - 0.25 * 10f64.ln()).abs() < 1e-15);
+/// ```
 pub fn variational_rate(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -58,6 +71,20 @@ pub fn variational_rate(
 ///
 /// # Shapes
 /// As [`variational_rate`]; gives (d, N).
+///
+/// # Example
+/// Moments 1 and 4, slopes 1/2 and 1/5, halved by `1 / N`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::variational_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let gradient = variational_gradient(z.view(), axes.view(), labels.view(), 1.0);
+/// let exact = array![[1.0 / 4.0, 0.0], [0.0, 1.0 / 5.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn variational_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -82,6 +109,18 @@ pub fn variational_gradient(
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p); gives (K, N). `eta > 0`, in the square of the units of `z`.
+///
+/// # Example
+/// A token of length 1 on the first axis has energies 1 and 0; `1 / (2 eta) = ln 3` shares it out as 3 to 1.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::memberships;
+///
+/// let z = array![[1.0], [0.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let shares = memberships(z.view(), axes.view(), 0.5 / 3f64.ln());
+/// assert!((shares - array![[3.0 / 4.0], [1.0 / 4.0]]).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn memberships(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, eta: f64) -> Array2<f64> {
     softmax_columns((head_energies(z, bases, false) / (2.0 * eta)).view())
 }
@@ -91,6 +130,20 @@ pub fn memberships(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, eta: f64)
 ///
 /// # Shapes
 /// As [`variational_gradient`].
+///
+/// # Example
+/// `tau = 2`: of the tokens 1 and 2 a half and two fifths are taken. The stronger one keeps more.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::tssa;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let step = tssa(z.view(), axes.view(), labels.view(), 1.0, 2.0);
+/// let exact = array![[-1.0 / 2.0, 0.0], [0.0, -2.0 / 5.0]];
+/// assert!((step - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
 pub fn tssa(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

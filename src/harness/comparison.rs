@@ -1,6 +1,7 @@
 //! Networks trained side by side: variants of one, each from the same seeds and on the same images, so that differences
 //! are taken seed by seed.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use dfdx::prelude::Cpu;
@@ -101,6 +102,16 @@ pub enum Labels {
     True,
     /// The same in an order drawn by the seed, [`Images::permuted`].
     Permuted,
+}
+
+impl Labels {
+    /// `images` with these labels, for a training from `seed`.
+    pub fn of(self, images: &Images, seed: u64) -> Cow<'_, Images> {
+        match self {
+            Self::True => Cow::Borrowed(images),
+            Self::Permuted => Cow::Owned(images.permuted(seed)),
+        }
+    }
 }
 
 /// What is trained: a network and how.
@@ -219,12 +230,9 @@ impl<'a> Comparison<'a> {
     }
 
     fn train_one(&self, networks: &Networks, variant: &Variant, seed: u64) -> Result<Trained> {
-        let permuted = match variant.labels {
-            Labels::True => None,
-            Labels::Permuted => Some(self.images.permuted(seed)),
-        };
+        let images = variant.labels.of(self.images, seed);
         let lesson = Lesson {
-            images: permuted.as_ref().unwrap_or(self.images),
+            images: &images,
             held_out: self.held_out,
             recipe: &variant.recipe,
             seed,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 
-use super::chart::{Colour, Series};
+use super::chart::{Chart, Colour, Series};
 use super::device::OnDevice;
+use super::experiment::Shown;
 use super::run::Run;
 use super::subject::Subject;
 use crate::claim::{Measured, Unit};
@@ -133,6 +134,27 @@ impl NetworkCurves {
                 .collect(),
         )
     }
+
+    /// Mean over layers of `quantity`; none if it was not measured.
+    pub fn mean(&self, quantity: Quantity) -> Option<f64> {
+        mean(&self.means(quantity).ok()?)
+    }
+
+    /// Mean over layers of `high - low`; none if one was not measured.
+    pub fn mean_difference(&self, high: Quantity, low: Quantity) -> Option<f64> {
+        mean(&self.difference(high, low)?)
+    }
+
+    /// `quantity` at the first layer and at the last; none if it was not measured.
+    pub fn ends(&self, quantity: Quantity) -> Option<[f64; 2]> {
+        let means = self.means(quantity).ok()?;
+        Some([*means.first()?, *means.last()?])
+    }
+}
+
+/// None of nothing.
+pub fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// The curves of all networks.
@@ -278,20 +300,47 @@ impl LayerCurves {
         Ok(across(&means.collect::<Result<Vec<_>>>()?))
     }
 
-    /// A line of a chart: [`Self::by_layer`], with a band where there are several networks. None where
-    /// there is no such network.
+    /// Draws a chart over layers, with a band where there are several networks. What was not measured has no
+    /// line: networks that are not there, quantities that are younger than the record. No chart if all are
+    /// missing.
     ///
     /// # Errors
-    /// As [`Self::by_layer`].
-    pub fn series(
+    /// As [`Chart::write`].
+    pub fn draw(
         &self,
-        name: impl Into<String>,
-        colour: Colour,
-        (network, split, quantity): (Network, Split, Quantity),
-    ) -> Result<Option<Series>> {
-        let values = self.by_layer(network, split, quantity)?;
-        let line = (!values.is_empty()).then(|| Series::by_layer(name, colour, values));
-        Ok(line.map(Series::with_interval))
+        shown: &Shown<'_>,
+        (file, title, vertical): (&str, &str, &str),
+        lines: &[Line<'_>],
+    ) -> Result<()> {
+        let series = lines.iter().filter_map(|line| {
+            let values = self.by_layer(line.network, line.split, line.quantity);
+            let values = values.ok().filter(|values| !values.is_empty())?;
+            Some(Series::by_layer(line.name, line.colour, values).with_interval())
+        });
+        draw(shown, (file, title, vertical), series.collect())
+    }
+
+    /// A table of means by layer, a column for each of `lines`, for people; a dash for what was not measured.
+    pub fn columns(&self, lines: &[Line<'_>]) -> String {
+        let columns: Vec<Vec<Summary>> = lines
+            .iter()
+            .map(|line| self.by_layer(line.network, line.split, line.quantity))
+            .map(Result::unwrap_or_default)
+            .collect();
+        let width = |line: &Line<'_>| line.name.len().max(9);
+        let mut text = format!("{:>5}", "layer");
+        for line in lines {
+            text += &format!(" | {:>1$}", line.name, width(line));
+        }
+        for layer in 0..columns.iter().map(Vec::len).max().unwrap_or(0) {
+            text += &format!("\n{:>5}", layer + 1);
+            for (line, column) in lines.iter().zip(&columns) {
+                let value = column.get(layer).map(|value| value.mean);
+                let value = value.map_or("-".into(), |v| format!("{v:.*}", decimals(v)));
+                text += &format!(" | {value:>0$}", width(line));
+            }
+        }
+        text
     }
 
     /// One row per network, split, quantity and layer.
@@ -319,6 +368,93 @@ impl LayerCurves {
         }
         rows
     }
+}
+
+/// One line of a chart, or column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    /// For the legend.
+    pub name: &'a str,
+    /// What it stands for.
+    pub colour: Colour,
+    /// Of which networks.
+    pub network: Network,
+    /// On which images.
+    pub split: Split,
+    /// What is drawn.
+    pub quantity: Quantity,
+}
+
+impl<'a> Line<'a> {
+    /// Of `quantity` on held-out images.
+    pub fn held_out(name: &'a str, colour: Colour, network: Network, quantity: Quantity) -> Self {
+        Self {
+            name,
+            colour,
+            network,
+            split: Split::Test,
+            quantity,
+        }
+    }
+
+    /// Of `quantity`, of the trained networks on both splits and of the untrained on held-out images.
+    pub fn on_both_splits(quantity: Quantity) -> [Self; 3] {
+        let (trained, untrained) = (Network::Trained, Network::Untrained);
+        let training = Self::held_out(
+            "trained, training images",
+            Colour::TrainingImages,
+            trained,
+            quantity,
+        );
+        [
+            Self {
+                split: Split::Train,
+                ..training
+            },
+            Self::held_out(
+                "trained, held-out images",
+                Colour::Trained,
+                trained,
+                quantity,
+            ),
+            Self::held_out(
+                "untrained, held-out images",
+                Colour::Untrained,
+                untrained,
+                quantity,
+            ),
+        ]
+    }
+}
+
+/// Digits behind the point, so that about four are shown.
+fn decimals(value: f64) -> usize {
+    match value.abs() {
+        size if size >= 100.0 => 1,
+        size if size >= 10.0 => 2,
+        _ => 3,
+    }
+}
+
+/// A line over layers of numbers of several networks, with a band; none if there are none.
+pub fn line(name: &str, colour: Colour, networks: &[Vec<f64>]) -> Option<Series> {
+    let values = across(networks);
+    (!values.is_empty()).then(|| Series::by_layer(name, colour, values).with_interval())
+}
+
+/// A chart over layers, if there is something to draw.
+///
+/// # Errors
+/// As [`Chart::write`].
+pub fn draw(
+    shown: &Shown<'_>,
+    (file, title, vertical): (&str, &str, &str),
+    series: Vec<Series>,
+) -> Result<()> {
+    if series.is_empty() {
+        return Ok(());
+    }
+    shown.chart(file, &Chart::by_layer(title, vertical, series))
 }
 
 /// A number of each of `networks`: the mean, over networks. None if there are none or one has no number.
@@ -376,7 +512,14 @@ mod tests {
         let alone = curves.over(Network::Untrained, Split::Test, of).unwrap();
         assert!(alone.interval.is_none());
         assert!(curves.over(Network::Trained, Split::Train, of).is_none());
-        let missing = |c: &NetworkCurves| Some(c.means(Quantity::OFFICIAL_RATE).ok()?[0]);
+        let missing = |c: &NetworkCurves| c.mean(Quantity::OFFICIAL_RATE);
+        let first = curves.each(Network::Trained, Split::Test)[0];
+        assert_eq!(first.mean(Quantity::RATE), Some(3.0));
+        assert_eq!(first.ends(Quantity::RATE), Some([4.0, 2.0]));
+        assert_eq!(
+            first.mean_difference(Quantity::RATE, Quantity::RATE),
+            Some(0.0)
+        );
         assert!(curves
             .over(Network::Trained, Split::Test, missing)
             .is_none());
@@ -386,6 +529,20 @@ mod tests {
         assert!(beyond(&curves).is_none());
         let first = LayerCurves(vec![curves.0[0].clone(), curves.0[2].clone()]);
         assert_eq!(beyond(&first).unwrap().values, [-2.0]);
+    }
+
+    #[test]
+    fn a_column_has_a_value_for_each_layer_and_a_dash_where_there_is_none() {
+        let curves: LayerCurves = serde_json::from_str(RECORD).unwrap();
+        let [rate, missing] = [Quantity::RATE, Quantity::OFFICIAL_RATE]
+            .map(|quantity| Line::held_out("R", Colour::Trained, Network::Trained, quantity));
+        let text = curves.columns(&[rate, missing]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(
+            lines[1].ends_with(" 5.000 |         -") && lines[2].contains(" 1.500 |"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Kendall's rank correlation, over all pairs, with a third order taken out, and among networks that differ in one
 //! setting alone.
 
+use std::collections::BTreeMap;
+
 use rand::Rng;
 
 use super::statistics::{bootstrap, Summary};
@@ -75,25 +77,23 @@ fn taus_along<const S: usize>(setting: usize, cases: &[Case<S>]) -> Vec<f64> {
         .collect()
 }
 
-/// The limits of `statistic` by resampling whole variants, all seeds of one together: cases that differ in the seed
+/// The limits of `statistic` by resampling whole variants, all cases of one together: those that differ in the seed
 /// alone are no independent evidence. `tail` and `resamplings` as in [`bootstrap`].
-pub fn bootstrap_over_variants<const S: usize>(
-    cases: &[Case<S>],
+pub fn bootstrap_over_variants<C: Copy, V: Ord>(
+    cases: &[C],
+    variant: impl Fn(&C) -> V,
     tail: f64,
     resamplings: usize,
     rng: &mut impl Rng,
-    statistic: impl Fn(&[Case<S>]) -> f64,
+    statistic: impl Fn(&[C]) -> f64,
 ) -> [f64; 2] {
-    let mut settings: Vec<_> = cases.iter().map(|case| case.settings).collect();
-    settings.sort_unstable();
-    settings.dedup();
-    let of = |settings| {
-        let own = cases.iter().copied().filter(|c| c.settings == settings);
-        own.collect::<Vec<_>>()
-    };
-    let variants: Vec<Vec<Case<S>>> = settings.into_iter().map(of).collect();
+    let mut variants = BTreeMap::<V, Vec<C>>::new();
+    for case in cases {
+        variants.entry(variant(case)).or_default().push(*case);
+    }
+    let variants: Vec<Vec<C>> = variants.into_values().collect();
     bootstrap(&variants, tail, resamplings, rng, |sample| {
-        let sample: Vec<Case<S>> = sample.iter().flat_map(|v| v.iter().copied()).collect();
+        let sample: Vec<C> = sample.iter().flat_map(|v| v.iter().copied()).collect();
         statistic(&sample)
     })
 }
@@ -174,11 +174,11 @@ mod tests {
             whole(&[by_seed(0), by_seed(1)].concat())
         };
         assert_eq!(
-            bootstrap_over_variants(&cases, 0.0, 50, &mut rng, split),
+            bootstrap_over_variants(&cases, |c| c.settings, 0.0, 50, &mut rng, split),
             [1.0; 2]
         );
         let mut rng = seed::stream(0, "test");
-        let [low, high] = bootstrap_over_variants(&cases, 0.05, 500, &mut rng, tau);
+        let [low, high] = bootstrap_over_variants(&cases, |c| c.settings, 0.05, 500, &mut rng, tau);
         let all = tau(&cases);
         assert!(low < all && all < high, "{low} {all} {high}");
     }

@@ -100,9 +100,31 @@ pub fn spearman(values: &[f64]) -> f64 {
     product / (rank_square * position_square).sqrt()
 }
 
+/// How a curve goes down to its least value and up again: the fall from its first value and the rise to its
+/// last, over its range. `[0, 1]` for one that only rises, `[1, 0]` for one that only falls; none for fewer than
+/// two values or if all are equal.
+pub fn fall_and_rise(values: &[f64]) -> Option<[f64; 2]> {
+    let [first, .., last] = values else {
+        return None;
+    };
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let range = most - least;
+    (range > 0.0).then(|| [(first - least) / range, (last - least) / range])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_falls_and_rises_by_parts_of_its_range() {
+        assert_eq!(fall_and_rise(&[4.0, 0.0, 1.0]), Some([1.0, 0.25]));
+        assert_eq!(fall_and_rise(&[1.0, 2.0, 3.0]), Some([0.0, 1.0]));
+        assert_eq!(fall_and_rise(&[3.0, 1.0]), Some([1.0, 0.0]));
+        assert_eq!(fall_and_rise(&[2.0, 2.0]), None);
+        assert_eq!(fall_and_rise(&[2.0]), None);
+    }
 
     #[test]
     fn rank_correlation_sees_order_only() {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use whitebox::claim::theorem::THEOREMS;
+use whitebox::claim::theorem::{Finding, Ground, THEOREMS};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -327,38 +327,89 @@ fn theory_number(id: &str) -> Option<usize> {
     digits.parse().ok()
 }
 
-#[test]
-fn every_claim_of_the_theory_has_a_verdict_and_every_verdict_its_tests() {
-    let mut names = Vec::new();
+/// A test that is named after a claim.
+struct Test {
+    name: String,
+    /// In cases that proptest draws.
+    drawn: bool,
+    /// In draws of fixed seeds.
+    sampled: bool,
+}
+
+fn theory_tests() -> Vec<Test> {
+    let mut tests = Vec::new();
     for folder in ["tests/theory", "tests/properties"] {
         for path in files(&root().join(folder), "rs") {
-            let text = std::fs::read_to_string(path).unwrap();
-            let found = text.lines().filter_map(|l| l.trim().strip_prefix("fn c_"));
-            names.extend(found.map(|l| format!("c_{l}")));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let mut drawn = false;
+            for line in text.lines() {
+                match line {
+                    "proptest! {" => drawn = true,
+                    "}" => drawn = false,
+                    _ => {}
+                }
+                let name = line.trim().strip_prefix("fn c_");
+                tests.extend(name.map(|name| Test {
+                    name: format!("c_{name}"),
+                    drawn,
+                    sampled: path.iter().any(|part| part == "draws"),
+                }));
+            }
         }
     }
+    tests
+}
+
+#[test]
+fn every_claim_of_the_theory_has_a_verdict_and_every_verdict_its_tests() {
+    let tests = theory_tests();
     let page = std::fs::read_to_string(root().join("book/src/theory.md")).unwrap();
     assert!(page.contains("{{theorems}}"));
-    for theorem in THEOREMS {
-        let prefix = format!("{}_", theorem.tests);
-        assert!(names.iter().any(|n| n.starts_with(&prefix)), "{prefix}");
-    }
-    for name in &names {
-        let known = THEOREMS
-            .iter()
-            .any(|t| name.starts_with(&format!("{}_", t.tests)));
-        assert!(known, "{name} settles no claim in src/claim/theorem.rs");
-    }
-    let mut settled: Vec<usize> = THEOREMS
-        .iter()
-        .filter_map(|t| theory_number(t.id))
-        .collect();
+    let mut measured = Vec::new();
     for path in files(&root().join("experiments"), "rs") {
         let text = std::fs::read_to_string(path).unwrap();
-        for line in text.lines().filter_map(|l| l.trim().strip_prefix("id: \"")) {
-            settled.extend(theory_number(line));
-        }
+        let ids = text.split('"').filter(|word| word.starts_with("C-"));
+        measured.extend(ids.map(str::to_owned));
     }
+    for theorem in THEOREMS {
+        let prefix = format!("{}_", theorem.tests);
+        let own: Vec<&Test> = tests
+            .iter()
+            .filter(|t| t.name.starts_with(&prefix))
+            .collect();
+        assert!(!own.is_empty(), "{prefix}");
+        let (sampled, drawn) = (own.iter().any(|t| t.sampled), own.iter().any(|t| t.drawn));
+        match theorem.ground {
+            Ground::Draws(_) => assert!(
+                sampled,
+                "{} has no sample in tests/theory/draws",
+                theorem.id
+            ),
+            Ground::Identity | Ground::Property => assert!(drawn, "{} has no proptest", theorem.id),
+        }
+        let says_all = theorem.finding == Finding::Holds;
+        assert!(
+            !says_all || drawn,
+            "{} holds, but no proptest says so",
+            theorem.id
+        );
+    }
+    for Test { name, .. } in &tests {
+        let ids = measured
+            .iter()
+            .map(|id| id.to_lowercase().replace('-', "_"));
+        let mut prefixes = THEOREMS.iter().map(|t| t.tests.to_owned()).chain(ids);
+        let known = prefixes.any(|prefix| name.starts_with(&format!("{prefix}_")));
+        assert!(
+            known,
+            "{name} settles no claim in src/claim/theorem.rs, and no experiment measures it"
+        );
+    }
+    let ids = THEOREMS
+        .iter()
+        .map(|t| t.id)
+        .chain(measured.iter().map(String::as_str));
+    let settled: Vec<usize> = ids.filter_map(theory_number).collect();
     for number in 1..=39 {
         assert!(
             settled.contains(&number),
@@ -374,7 +425,7 @@ fn property_tests_draw_numbers_and_name_their_tolerances() {
     for folder in ["tests/theory", "tests/properties"] {
         for path in files(&root().join(folder), "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
-            let sampled = path.ends_with("draws.rs");
+            let sampled = path.iter().any(|part| part == "draws");
             for (number, line) in text.lines().enumerate() {
                 let place = format!("{}:{}", path.display(), number + 1);
                 let seeds = ["any::<u64>", "gaussian(", ".draw("];

@@ -518,6 +518,46 @@ pub(crate) fn ordinary_settings() -> impl Strategy<Value = Setting> {
     drawn(draw).keeping(nonzero).prop_map(Parts::setting)
 }
 
+/// Ordinary settings in which every token is at least 0.1 long.
+pub(crate) fn directed_settings() -> impl Strategy<Value = Setting> {
+    let draw = |rng: &mut ChaCha8Rng| {
+        let epsilon = rng.gen_range(0.3..3.0);
+        let mut parts = parts(rng, 4, epsilon);
+        for mut token in parts.z.columns_mut() {
+            if token.dot(&token) < 0.01 {
+                token[0] = 1.0;
+            }
+        }
+        parts
+    };
+    let directed = |parts: &Parts| parts.z.columns().into_iter().all(|t| t.dot(&t) >= 0.01);
+    drawn(draw).keeping(directed).prop_map(Parts::setting)
+}
+
+/// Several subspaces and normal tokens at precision 1, fewer than dimensions or at least as many.
+pub(crate) fn general_position(few: bool) -> impl Strategy<Value = Setting> {
+    let draw = move |rng: &mut ChaCha8Rng| {
+        let (heads, p) = (rng.gen_range(2..HEADS.end), rng.gen_range(WIDTHS));
+        let d = heads * p;
+        let count = match few {
+            true => rng.gen_range(1..d),
+            false => rng.gen_range(d..d + 20),
+        };
+        Parts {
+            heads,
+            p,
+            rotation: Rotation::draw(rng, d, planes(d)),
+            z: normal(rng, d, count),
+            epsilon: 1.0,
+        }
+    };
+    let fits = move |parts: &Parts| {
+        let (d, count) = parts.z.dim();
+        parts.heads > 1 && (count < d) == few
+    };
+    drawn(draw).keeping(fits).prop_map(Parts::setting)
+}
+
 /// Tokens of a union of subspaces, `each` of every subspace in turn, by their coefficients.
 #[derive(Debug, Clone)]
 pub(crate) struct Union {
