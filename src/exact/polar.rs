@@ -32,7 +32,7 @@ pub fn polar_factor(name: &str, m: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
     let mut rest = defect(&x);
     let mut distance = length(&rest);
     // Below 1 no singular value reaches sqrt(2). The length of a matrix is over all of them.
-    if !(distance < 1.0) {
+    if distance >= 1.0 || distance.is_nan() {
         x /= length(&x);
         rest = defect(&x);
         distance = length(&rest);
