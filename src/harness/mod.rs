@@ -1,9 +1,7 @@
-//! What every experiment shares: a claim and its criterion fixed as data, the verdict, the record
-//! with its provenance, tables and charts, flags and exit codes.
+//! What every experiment shares: from flags to a record with its provenance, tables and charts, exit codes.
 //!
 //! | file | what |
 //! |---|---|
-//! | [`claim`] | claim, criterion, verdict |
 //! | [`experiment`] | an experiment as a value, and its program |
 //! | [`agreement`] | how near two results are |
 //! | [`run`] | one run, from its flags to its record |
@@ -22,7 +20,6 @@
 
 pub mod agreement;
 pub mod chart;
-pub mod claim;
 pub mod comparison;
 pub mod console;
 pub mod device;

@@ -7,7 +7,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::claim::{Outcome as FormerOutcome, Verdict as FormerVerdict};
 use crate::artefact;
 use crate::claim::{Outcome, Verdict};
 use crate::data::Images;
@@ -15,8 +14,6 @@ use crate::error::{Error, Result};
 
 /// Version of the layout of `result.json`.
 pub const SCHEMA: u32 = 3;
-/// The one before.
-pub const FORMER_SCHEMA: u32 = 2;
 
 const REPORT: &str = "please report this";
 
@@ -31,9 +28,6 @@ pub struct Provenance {
     pub seed: u64,
     /// Data sets by name, with their hash.
     pub data: Vec<DataRecord>,
-    /// Hash of the checkpoint that was measured, if one was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint_sha256: Option<String>,
     /// Checkpoints that were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<CheckpointRecord>,
@@ -155,24 +149,20 @@ fn append_json(path: &Path, value: &impl Serialize) -> Result<()> {
     artefact::append(path, format!("{text}\n").as_bytes())
 }
 
-/// Gathers the provenance of a run that began at `start`.
+/// Gathers the provenance of a run that began at `start`, of what it has read.
 pub fn provenance(
     start: Instant,
     seed: u64,
-    data: &[&Images],
-    checkpoint_sha256: Option<String>,
+    data: Vec<DataRecord>,
+    checkpoints: Vec<CheckpointRecord>,
 ) -> Provenance {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     Provenance {
         commit: commit().unwrap_or("unknown").to_owned(),
         command: command(),
         seed,
-        data: data
-            .iter()
-            .map(|images| DataRecord::from(*images))
-            .collect(),
-        checkpoint_sha256,
-        checkpoints: Vec::new(),
+        data,
+        checkpoints,
         machine: machine(),
         time: Time {
             finished_unix: now.map(|d| d.as_secs()).unwrap_or(0),
@@ -225,60 +215,4 @@ pub fn machine() -> String {
         model.as_deref().unwrap_or(std::env::consts::ARCH),
         std::env::consts::OS
     )
-}
-
-/// The layout before, until every experiment has the new one.
-#[derive(Debug, Clone, Serialize)]
-pub struct FormerRecord<S: Serialize, R: Serialize> {
-    /// [`FORMER_SCHEMA`].
-    pub schema: u32,
-    /// As in [`Record`].
-    pub experiment: &'static str,
-    /// As in [`Record`].
-    pub quick: bool,
-    /// As in [`Record`].
-    pub files: BTreeMap<String, String>,
-    /// As in [`Record`].
-    pub provenance: Provenance,
-    /// As in [`Record`].
-    pub settings: S,
-    /// As in [`Record`].
-    pub verdicts: Vec<FormerVerdict>,
-    /// As in [`Record`].
-    pub results: R,
-}
-
-impl<S: Serialize, R: Serialize> FormerRecord<S, R> {
-    /// As [`Record::write`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        write_json(&folder.join("result.json"), self)
-    }
-}
-
-/// As [`Line`].
-#[derive(Debug, Clone, Serialize)]
-pub struct FormerLine<'a> {
-    /// As in [`Line`].
-    pub schema: u32,
-    /// As in [`Line`].
-    pub finished_unix: u64,
-    /// As in [`Line`].
-    pub commit: &'a str,
-    /// As in [`Line`].
-    pub command: &'a [String],
-    /// As in [`Line`].
-    pub outcomes: BTreeMap<&'a str, FormerOutcome>,
-}
-
-impl FormerLine<'_> {
-    /// As [`Line::append`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn append(&self, folder: &Path) -> Result<()> {
-        append_json(&folder.join("runs.jsonl"), self)
-    }
 }

@@ -5,13 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use serde::Serialize;
-
-use super::claim::Verdict as FormerVerdict;
 use super::console::{self, ExperimentArguments};
-use super::record::{
-    provenance, CheckpointRecord, DataRecord, FormerLine, FormerRecord, Provenance, FORMER_SCHEMA,
-};
+use super::record::{provenance, CheckpointRecord, DataRecord, Provenance};
 use crate::artefact;
 use crate::data::{DataName, Images};
 use crate::error::{Error, Result};
@@ -44,15 +39,6 @@ struct Read {
     checkpoints: Vec<CheckpointRecord>,
     /// Folders of no more use once the record is written.
     leftovers: Vec<PathBuf>,
-}
-
-/// What a run read, for its provenance; nothing for an experiment that draws its own data.
-#[derive(Debug, Default)]
-pub struct Sources<'a> {
-    /// Data sets.
-    pub images: Vec<&'a Images>,
-    /// Hash of the checkpoint.
-    pub checkpoint_sha256: Option<String>,
 }
 
 impl Run {
@@ -169,11 +155,12 @@ impl Run {
     /// Where the run comes from, as of now.
     pub(super) fn provenance(&self) -> Provenance {
         let read = self.reading();
-        Provenance {
-            data: read.data.clone(),
-            checkpoints: read.checkpoints.clone(),
-            ..provenance(self.start, self.seed, &[], None)
-        }
+        provenance(
+            self.start,
+            self.seed,
+            read.data.clone(),
+            read.checkpoints.clone(),
+        )
     }
 
     /// The files that were written, with their hashes.
@@ -189,66 +176,8 @@ impl Run {
         hashes.collect()
     }
 
-    /// Writes `result.json`, adds a line to `runs.jsonl` unless this is a trial, prints the verdicts, and says
-    /// what was written.
-    ///
-    /// # Errors
-    /// As [`Record::write`] and [`Line::append`]; [`Error::Io`] if a table or figure is gone.
-    pub fn finish<S: Serialize, R: Serialize>(
-        self,
-        settings: S,
-        verdicts: Vec<FormerVerdict>,
-        results: R,
-        sources: &Sources<'_>,
-        artefacts: &str,
-    ) -> Result<()> {
-        let record = FormerRecord {
-            schema: FORMER_SCHEMA,
-            experiment: self.name,
-            quick: self.quick,
-            files: self.written()?,
-            provenance: provenance(
-                self.start,
-                self.seed,
-                &sources.images,
-                sources.checkpoint_sha256.clone(),
-            ),
-            settings,
-            verdicts,
-            results,
-        };
-        record.write(&self.folder)?;
-        if !self.quick {
-            let verdicts = record.verdicts.iter();
-            let line = FormerLine {
-                schema: FORMER_SCHEMA,
-                finished_unix: record.provenance.time.finished_unix,
-                commit: &record.provenance.commit,
-                command: &record.provenance.command,
-                outcomes: verdicts.map(|v| (v.claim.id, v.outcome)).collect(),
-            };
-            line.append(&self.folder)?;
-        }
-        for verdict in &record.verdicts {
-            println!("\n{verdict}");
-        }
-        farewell(&self.folder, artefacts, self.quick);
-        Ok(())
-    }
-
     /// A progress bar over `length` pieces of work.
     pub fn progress(&self, length: usize) -> indicatif::ProgressBar {
         console::progress(length, "measuring")
-    }
-}
-
-/// The last lines of an experiment: what it wrote, and whether that is a result.
-fn farewell(folder: &Path, artefacts: &str, quick: bool) {
-    println!(
-        "\nWrote {} with {artefacts}.",
-        folder.join("result.json").display()
-    );
-    if quick {
-        println!("This was a trial: run without --quick for the result.");
     }
 }
