@@ -63,6 +63,9 @@ impl Layers {
     }
 }
 
+/// The gradient of a rate at tokens (d, N), for bases (K, d, p) and a precision.
+type Gradient = fn(ArrayView2<'_, f64>, ArrayView3<'_, f64>, f64) -> Result<Array2<f64>>;
+
 /// A precision as a key.
 type Precision = u64;
 
@@ -326,7 +329,7 @@ impl<'a> View<'a> {
         &self,
         own: &Once<Precision, Array2<f64>>,
         epsilon: f64,
-        gradient: fn(ArrayView2<'_, f64>, ArrayView3<'_, f64>, f64) -> Result<Array2<f64>>,
+        gradient: Gradient,
     ) -> Result<Arc<Array2<f64>>> {
         let x = self.tokens(Site::NormalisedInput)?;
         let make = || gradient(x.t(), self.operators().bases.view(), epsilon);

@@ -33,11 +33,11 @@ quantities! {
 /// The tokens (d, N) after random steps as long as their own.
 fn astray(view: &View<'_>) -> Result<Array2<f64>> {
     let step = random_step(view.added()?.view(), &mut view.random("random step"));
-    Ok(step + &view.tokens(Site::LayerInput)?.t())
+    Ok(step + view.tokens(Site::LayerInput)?.t())
 }
 
 /// The tokens (d, N) after one another's steps.
 fn confused(view: &View<'_>) -> Result<Array2<f64>> {
     let step = exchanged(view.added()?.view(), &mut view.random("exchanged steps"));
-    Ok(step + &view.tokens(Site::LayerInput)?.t())
+    Ok(step + view.tokens(Site::LayerInput)?.t())
 }
