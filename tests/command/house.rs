@@ -265,30 +265,14 @@ fn every_piece_of_code_that_the_book_shows_exists() {
     assert!(shown >= 4);
 }
 
-/// The program that a `cargo run` starts, as cargo built it for these tests.
-fn program(options: &[&str]) -> &'static str {
+/// The program that a `cargo run` starts, as cargo built it for these tests: all of them lie in one folder.
+fn program(options: &[&str]) -> PathBuf {
     let named = options.iter().position(|&word| word == "--bin");
-    match named.map(|at| options[at + 1]) {
-        None => env!("CARGO_BIN_EXE_whitebox"),
-        Some("bench_vs_pytorch") => env!("CARGO_BIN_EXE_bench_vs_pytorch"),
-        Some("exp_blocks") => env!("CARGO_BIN_EXE_exp_blocks"),
-        Some("exp_classify") => env!("CARGO_BIN_EXE_exp_classify"),
-        Some("exp_codebook") => env!("CARGO_BIN_EXE_exp_codebook"),
-        Some("exp_denoise") => env!("CARGO_BIN_EXE_exp_denoise"),
-        Some("exp_derivation") => env!("CARGO_BIN_EXE_exp_derivation"),
-        Some("exp_gradient") => env!("CARGO_BIN_EXE_exp_gradient"),
-        Some("exp_ista") => env!("CARGO_BIN_EXE_exp_ista"),
-        Some("exp_layerwise") => env!("CARGO_BIN_EXE_exp_layerwise"),
-        Some("exp_objective") => env!("CARGO_BIN_EXE_exp_objective"),
-        Some("exp_optima") => env!("CARGO_BIN_EXE_exp_optima"),
-        Some("exp_optimiser") => env!("CARGO_BIN_EXE_exp_optimiser"),
-        Some("exp_srr_generalization") => env!("CARGO_BIN_EXE_exp_srr_generalization"),
-        Some("exp_subspaces") => env!("CARGO_BIN_EXE_exp_subspaces"),
-        Some("exp_training_dynamics") => env!("CARGO_BIN_EXE_exp_training_dynamics"),
-        Some("exp_transfer") => env!("CARGO_BIN_EXE_exp_transfer"),
-        Some("exp_tssa") => env!("CARGO_BIN_EXE_exp_tssa"),
-        Some(other) => panic!("no program {other}"),
-    }
+    let name = named.map_or("whitebox", |at| options[at + 1]);
+    let program = Path::new(env!("CARGO_BIN_EXE_whitebox")).with_file_name(name);
+    let program = program.with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(program.is_file(), "no program {name}");
+    program
 }
 
 /// The programs read their flags in order and stop at `--help`: what they do not know before it is an error.
