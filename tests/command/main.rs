@@ -6,6 +6,7 @@ mod endings;
 mod errors;
 mod experiment;
 mod house;
+mod judging;
 mod pictures;
 mod rate;
 mod training;
