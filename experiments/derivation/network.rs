@@ -63,8 +63,8 @@ pub(crate) fn layers(
         cosine_added: added[index],
         cosine_tied: tied[index],
         nonzero: nonzero[index],
-        scale: network.layers()[index].attention.tied_scale(),
-        scale_at_start: start.layers()[index].attention.tied_scale(),
+        scale: network.layers()[index].tied_scale(),
+        scale_at_start: start.layers()[index].tied_scale(),
     };
     Ok((0..official.len()).map(layer).collect())
 }

@@ -91,7 +91,7 @@ pub(crate) fn draw_cosines(run: &Run, pair: &Pair) -> Result<()> {
         let Some(network) = network else { continue };
         let depth = network.layers().len();
         for layer in [0, depth / 2, depth - 1] {
-            let bases = network.layers()[layer].attention.bases()?;
+            let bases = network.layers()[layer].bases()?;
             maps.push(HeatMap {
                 title: format!("{}, layer {}", kind.word(), layer + 1),
                 values: cosines(bases.view()),

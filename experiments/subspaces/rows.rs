@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use whitebox::harness::layer_curves::Network;
 use whitebox::measure::coherence::{alignment, coherence, overlap, Coherence};
 use whitebox::measure::statistics::Summary;
-use whitebox::model::layers::Attention;
+use whitebox::model::block::{Block, Form};
 use whitebox::model::operators::LayerOperators;
 use whitebox::model::Classifier;
 use whitebox::Result;
@@ -37,7 +37,7 @@ pub(crate) fn rows(kind: Network, seed: u64, network: &Classifier<f32, Cpu>) -> 
                 within_heads,
                 overlap,
             } = coherence(operators.bases.view())?;
-            let output = with_output(&own.attention, operators.bases.view())?;
+            let output = with_output(own.attention()?, operators.bases.view())?;
             Ok(Row {
                 network: kind,
                 seed,
@@ -54,7 +54,7 @@ pub(crate) fn rows(kind: Network, seed: u64, network: &Classifier<f32, Cpu>) -> 
 
 /// Share of `U_k` in the span of `W_k`, and cosine between the two, means over the heads of a layer.
 fn with_output(
-    attention: &Attention<f32, Cpu>,
+    attention: &Block<f32, Cpu>,
     bases: ArrayView3<'_, f64>,
 ) -> Result<Option<(f64, f64)>> {
     let Some(blocks) = attention.output_blocks()? else {

@@ -18,7 +18,9 @@
 
 use super::buffer::Buffer;
 use super::layer_norm::{self, Weights as Norm};
+use super::product::gradient::Sum;
 use super::product::{add_transpose, product, Matrix, MatrixMut, Panels};
+use super::rowwise::{Derivatives, Rows, Rowwise, Saved};
 use crate::vectorised::vectorised;
 
 /// Parameters and constants of the block.
@@ -28,6 +30,8 @@ pub struct Weights<'a> {
     pub norm: Norm<'a>,
     /// The matrices of one of the forms.
     pub form: Form<'a>,
+    /// `D`, (d, d), where the adjoint of the folded form reads it; else empty.
+    pub dictionary: &'a [f32],
     /// `η`.
     pub step_size: f32,
     /// `η λ`.
@@ -43,33 +47,82 @@ pub enum Form<'a> {
     Residual([&'a Panels<'static>; 2]),
 }
 
-/// Derivatives of [`Weights`].
-#[derive(Debug, Clone, Default)]
-pub struct Gradients {
-    /// Of the LayerNorm.
-    pub norm: layer_norm::Gradients,
-    /// `dD`.
-    pub dictionary: Vec<f32>,
-}
+/// The parameter: the dictionary `D`, (d, d). Kept for the adjoint in the residual's form: `R`; derived there: `dR`.
+impl Rowwise for Weights<'_> {
+    fn width(&self) -> usize {
+        self.norm.gain.len()
+    }
 
-/// What the forward pass makes on the way; the backward pass reads it.
-#[derive(Debug, Clone)]
-pub struct Saved {
-    /// `X`, (rows, d).
-    pub normalised: Buffer,
-    /// `R`, (rows, d); empty in the folded form.
-    pub residual: Buffer,
-}
-
-impl Saved {
-    /// For so many rows.
-    pub fn unfilled(rows: usize, weights: &Weights<'_>) -> Self {
-        let size = rows * weights.norm.gain.len();
-        let residual = matches!(weights.form, Form::Residual(_));
-        Self {
-            normalised: Buffer::unfilled(size),
-            residual: Buffer::unfilled(if residual { size } else { 0 }),
+    fn kept_widths(&self) -> [usize; 2] {
+        match self.form {
+            Form::Folded(_) => [0, 0],
+            Form::Residual(_) => [self.width(), 0],
         }
+    }
+
+    fn derived_width(&self) -> usize {
+        self.kept_widths()[0]
+    }
+
+    fn bias_widths(&self) -> [usize; 2] {
+        [0, 0]
+    }
+
+    fn folded_size(&self) -> usize {
+        match self.form {
+            Form::Folded(_) => self.width().pow(2),
+            Form::Residual(_) => 0,
+        }
+    }
+
+    fn forward(&self, y: &[f32], x: &mut [f32], [residual, _]: [&mut [f32]; 2], z: &mut [f32]) {
+        forward(y, self, x, residual, z);
+    }
+
+    fn backward(
+        &self,
+        rows: Rows<'_>,
+        dz: &mut [f32],
+        dy: &mut [f32],
+        derived: &mut [f32],
+        [norm, ..]: [&mut [f32]; 3],
+    ) {
+        backward([rows.input, rows.output], self, dz, dy, derived, norm);
+    }
+
+    fn sums<'a>(
+        &self,
+        saved: &'a Saved,
+        derivatives: &'a Derivatives,
+        gradients: &'a mut [Vec<f32>],
+        folded: &'a mut [f32],
+        products: &mut Vec<Sum<'a>>,
+    ) {
+        let d = self.width();
+        let rows = saved.normalised.len() / d;
+        let x = Matrix::new(&saved.normalised, rows, d);
+        let g = Matrix::new(&derivatives.output, rows, d);
+        products.push(match self.form {
+            Form::Folded(_) => Sum {
+                gradient: folded,
+                terms: vec![(x, Panels::in_place(g), 1.0)],
+            },
+            Form::Residual(_) => {
+                let r = Matrix::new(&saved.kept[0], rows, d);
+                let dr = Matrix::new(&derivatives.derived, rows, d);
+                Sum {
+                    gradient: &mut gradients[0],
+                    terms: vec![
+                        (r, Panels::in_place(g), self.step_size),
+                        (dr, Panels::in_place(x), -1.0),
+                    ],
+                }
+            }
+        });
+    }
+
+    fn unfold(&self, folded: Buffer, gradients: &mut [Vec<f32>]) {
+        unfold(self.dictionary, self.step_size, folded, &mut gradients[0]);
     }
 }
 
@@ -94,7 +147,7 @@ pub fn fold(dictionary: &[f32], d: usize, step_size: f32) -> Buffer {
 /// `Z'` of some rows, with what the backward pass reads.
 ///
 /// # Shapes
-/// y, x (what [`Saved::normalised`] becomes) and z (rows, d); residual the same, or empty in the folded form.
+/// y, x and z (rows, d); residual the same, or empty in the folded form.
 pub fn forward(
     y: &[f32],
     weights: &Weights<'_>,

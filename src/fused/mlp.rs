@@ -8,10 +8,11 @@
 
 use super::buffer::Buffer;
 use super::lanes::{add_bias, exponential};
-use super::layer_norm;
-use super::layer_norm::Weights as Norm;
+use super::layer_norm::{self, Weights as Norm};
+use super::product::gradient::Sum;
 use super::product::{product, Matrix, MatrixMut, Panels};
 use super::rows::sum_groups;
+use super::rowwise::{Derivatives, Rows, Rowwise, Saved};
 use crate::vectorised::vectorised;
 
 /// Parameters of the block.
@@ -29,45 +30,71 @@ pub struct Weights<'a> {
     pub fall_bias: &'a [f32],
 }
 
-/// Derivatives of [`Weights`].
-#[derive(Debug, Clone, Default)]
-pub struct Gradients {
-    /// Of the LayerNorm.
-    pub norm: layer_norm::Gradients,
-    /// `dA`.
-    pub rise: Vec<f32>,
-    /// `da`.
-    pub rise_bias: Vec<f32>,
-    /// `dB`.
-    pub fall: Vec<f32>,
-    /// `db`.
-    pub fall_bias: Vec<f32>,
-}
+/// The parameters: `A` (hidden, d), `a`, `B` (d, hidden), `b`. Kept for the adjoint: `V` and `GELU(V)`; derived: `dV`.
+impl Rowwise for Weights<'_> {
+    fn width(&self) -> usize {
+        self.fall_bias.len()
+    }
 
-/// What the forward pass makes on the way; the backward pass reads it.
-#[derive(Debug, Clone)]
-pub struct Saved {
-    /// `X`, (rows, d).
-    pub normalised: Buffer,
-    /// `V`, (rows, hidden).
-    pub hidden: Buffer,
-    /// `GELU(V)`, (rows, hidden).
-    pub active: Buffer,
-}
+    fn kept_widths(&self) -> [usize; 2] {
+        [self.rise_bias.len(); 2]
+    }
 
-impl Saved {
-    /// For so many rows.
-    pub fn unfilled(rows: usize, weights: &Weights<'_>) -> Self {
-        let width = weights.rise_bias.len();
-        Self {
-            normalised: Buffer::unfilled(rows * weights.fall_bias.len()),
-            hidden: Buffer::unfilled(rows * width),
-            active: Buffer::unfilled(rows * width),
-        }
+    fn derived_width(&self) -> usize {
+        self.rise_bias.len()
+    }
+
+    fn bias_widths(&self) -> [usize; 2] {
+        [self.fall_bias.len(), self.rise_bias.len()]
+    }
+
+    fn forward(&self, y: &[f32], x: &mut [f32], kept: [&mut [f32]; 2], z: &mut [f32]) {
+        forward(y, self, x, kept, z);
+    }
+
+    fn backward(
+        &self,
+        rows: Rows<'_>,
+        dz: &mut [f32],
+        dy: &mut [f32],
+        derived: &mut [f32],
+        sums: [&mut [f32]; 3],
+    ) {
+        backward([rows.input, rows.kept[0]], self, dz, [dy, derived], sums);
+    }
+
+    fn sums<'a>(
+        &self,
+        saved: &'a Saved,
+        derivatives: &'a Derivatives,
+        gradients: &'a mut [Vec<f32>],
+        _folded: &'a mut [f32],
+        products: &mut Vec<Sum<'a>>,
+    ) {
+        let [rise, rise_bias, fall, fall_bias] = gradients else {
+            panic!("a perceptron has four parameters");
+        };
+        let (d, width) = (self.width(), self.rise_bias.len());
+        let rows = saved.normalised.len() / d;
+        let [of_fall, of_rise] = &derivatives.biases;
+        of_fall.add_to(&mut [fall_bias]);
+        of_rise.add_to(&mut [rise_bias]);
+        let g = Matrix::new(&derivatives.output, rows, d);
+        let active = Matrix::new(&saved.kept[1], rows, width);
+        products.push(Sum {
+            gradient: fall,
+            terms: vec![(g, Panels::in_place(active), 1.0)],
+        });
+        let dv = Matrix::new(&derivatives.derived, rows, width);
+        let x = Matrix::new(&saved.normalised, rows, d);
+        products.push(Sum {
+            gradient: rise,
+            terms: vec![(dv, Panels::in_place(x), 1.0)],
+        });
     }
 }
 
-/// `Z'` of some rows, with what the backward pass reads: see [`Saved`] for `x`, `hidden` and `active`.
+/// `Z'` of some rows, with what the backward pass reads: `X`, `V` in `hidden` and `GELU(V)` in `active`.
 ///
 /// # Shapes
 /// y, x and z (rows, d); hidden and active (rows, hidden).
@@ -75,8 +102,7 @@ pub fn forward(
     y: &[f32],
     weights: &Weights<'_>,
     x: &mut [f32],
-    hidden: &mut [f32],
-    active: &mut [f32],
+    [hidden, active]: [&mut [f32]; 2],
     z: &mut [f32],
 ) {
     let (d, width) = (weights.fall_bias.len(), weights.rise_bias.len());

@@ -12,7 +12,8 @@
 //! | [`attention`] | `Y = Z + MSSA(LN(Z))`, or MHSA, and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
 //! | [`mlp`] | `Z' = Y + MLP(LN(Y))` and its adjoint |
-//! | [`layers`] | both blocks, layer by layer, shared out over threads |
+//! | [`rowwise`] | what all blocks have in common that know one token at a time |
+//! | [`stack`] | any sequence of blocks, shared out over threads |
 //! | [`optimiser`] | AdamW and Lion, element by element |
 //!
 //! # Contract
@@ -30,8 +31,10 @@ pub mod embedding;
 pub mod ista;
 pub mod lanes;
 pub mod layer_norm;
-pub mod layers;
+
 pub mod mlp;
 pub mod optimiser;
 pub mod product;
 pub mod rows;
+pub mod rowwise;
+pub mod stack;

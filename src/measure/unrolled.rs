@@ -207,7 +207,7 @@ pub fn blocks(
     dictionary: Dictionary,
     turned: u64,
 ) -> Result<Vec<Block>> {
-    let tokens = tokens_at(network, images, indices, Site::NormalisedAfterMssa)?;
+    let tokens = tokens_at(network, images, indices, Site::NORMALISED_AFTER_MSSA)?;
     let layers = tokens.into_iter().zip(network.layers()).enumerate();
     let blocks = layers.map(|(layer, (z, own))| {
         let operators = LayerOperators::of(own)?;

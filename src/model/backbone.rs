@@ -1,19 +1,22 @@
 //! Embedding and layers of a network, by the fastest way the device has: on the CPU in f32 the kernels of
 //! [`crate::fused`] as one operation each on dfdx's tape, elsewhere the operations of
-//! [`super::embedding`] and [`super::layers`]. The only file that hooks a kernel into the tape.
+//! [`super::embedding`] and [`super::block`]. The only file that hooks a kernel into the tape.
 
 use std::ops::Range;
 
 use dfdx::prelude::*;
 
+use super::block::{Layer, Place, Step};
 use super::embedding::Embedding;
-use super::kernel_weights::{values, Direction, KernelWeights};
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Mssa, Output, Tokens};
+use super::kernel_weights::KernelWeights;
+use super::ordered::{values, Direction};
 use super::probe::{Probe, Site};
-use super::{tied, Classifier, Real};
+use super::tape::{add, swap, swap_norm};
+use super::tensor::Tokens;
+use super::{Classifier, Real};
 use crate::error::Error;
 use crate::fused::buffer::Buffer;
-use crate::fused::{self, attention, ista, layer_norm, mlp};
+use crate::fused::{self, stack};
 use crate::parallel;
 
 /// Which implementation of the layers a network runs.
@@ -252,32 +255,36 @@ impl Backbone<f32> for Cpu {
         let (b, tokens, d) = shape;
         // Without a tape the weights stay, and folding them is paid once for all batches.
         let fold = !T::OWNS_TAPE || b * tokens >= d;
+        let Some(forward) = weights.layers(layers, Direction::Forward, fold) else {
+            return composed_layers(layers, range, z, probe);
+        };
         let (z, mut tape) = z.try_contiguous()?.split_tape();
         let device = z.device().clone();
-        let forward = weights.layers(layers, Direction::Forward, fold);
-        let forward: Vec<_> = forward[range.clone()].iter().map(|l| l.weights()).collect();
-        let input = values(&z);
-        let maps: Vec<bool> = range
+        // Layer and step of every block.
+        let places: Vec<Place> = range
             .clone()
-            .map(|layer| probe.wants(Site::Attention, layer))
+            .flat_map(|layer| {
+                let steps = 0..layers[layer].steps.len();
+                steps.map(move |step| Place { layer, step })
+            })
             .collect();
-        let maps = |index: usize| maps[index];
-        let saved = fused::layers::forward(
+        let input = values(&z);
+        let forward: Vec<_> = forward[range.clone()]
+            .iter()
+            .flatten()
+            .map(|b| b.block())
+            .collect();
+        let maps: Vec<bool> = places
+            .iter()
+            .map(|place| probe.wants(Site::Attention(place.step), place.layer))
+            .collect();
+        let saved = stack::forward(
             &input,
             tokens,
             &forward,
             T::OWNS_TAPE,
-            maps,
-            |index, input, made| {
-                show(
-                    probe,
-                    range.start + index,
-                    shape,
-                    forward[index].attention.heads,
-                    input,
-                    made,
-                );
-            },
+            |index| maps[index],
+            |index, input, made| show(probe, places[index], shape, input, made),
         );
         let output = saved.last().map_or(&*input, |last| &last.output);
         let result = device.try_tensor_from_vec(output.to_vec(), shape)?;
@@ -285,20 +292,23 @@ impl Backbone<f32> for Cpu {
             let (result, layers, weights) = (result.clone(), layers.to_vec(), weights.clone());
             tape.add_backward_op(move |gradients| {
                 let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+                let steps = layers[range.clone()].iter().flat_map(|layer| &layer.steps);
+                let kernels: Vec<_> = steps.filter_map(Step::kernel).collect();
                 let adjoint = weights.layers(&layers, Direction::Adjoint, fold);
-                let adjoint: Vec<_> = adjoint[range.clone()].iter().map(|l| l.adjoint()).collect();
-                let layers = &layers[range];
+                let adjoint = adjoint.iter().flat_map(|layers| &layers[range.clone()]);
+                let adjoint: Vec<_> = adjoint.flatten().map(|b| b.block()).collect();
                 let mut found = Vec::new();
-                for layer in layers {
-                    found.push(exchange(gradients, layer, empty(layer))?);
+                for (kernel, around) in &kernels {
+                    let mut held = kernel.take(*around, gradients)?;
+                    swap_norm(gradients, around.norm, held.norm_mut())?;
+                    found.push(held);
                 }
                 let derivative = Buffer::copy_of(&derivative);
-                let derivative = fused::layers::backward(
-                    &input, tokens, &adjoint, &saved, derivative, &mut found,
-                );
-                for (layer, found) in layers.iter().zip(found) {
-                    let own = exchange(gradients, layer, found)?;
-                    add_tied(gradients, layer, &own)?;
+                let derivative =
+                    stack::backward(&input, tokens, &adjoint, &saved, derivative, &mut found);
+                for ((kernel, around), mut found) in kernels.iter().zip(found) {
+                    swap_norm(gradients, around.norm, found.norm_mut())?;
+                    kernel.give(*around, gradients, found)?;
                 }
                 add(gradients, &z, &derivative)
             });
@@ -307,134 +317,47 @@ impl Backbone<f32> for Cpu {
     }
 }
 
-/// Hands the probe what it wants of a layer.
+/// Hands the probe what it wants of a step.
 fn show(
     probe: &mut impl Probe<f32>,
-    layer: usize,
+    Place { layer, step }: Place,
     (b, n, d): (usize, usize, usize),
-    heads: usize,
     input: &[f32],
-    made: &fused::layers::Saved,
+    made: &stack::Saved,
 ) {
-    for (site, values) in [
-        (Site::LayerInput, input),
-        (Site::NormalisedInput, &made.attention.normalised),
-        (Site::AfterMssa, &made.after_attention),
-        (Site::NormalisedAfterMssa, made.normalised_after_attention()),
-        (Site::AfterIsta, &made.output),
-    ] {
+    let first = (step == 0).then_some((Site::LayerInput, input));
+    for (site, values) in first.into_iter().chain([
+        (Site::Normalised(step), made.normalised()),
+        (Site::After(step), &*made.output),
+    ]) {
         if probe.wants(site, layer) {
             probe.observe(site, layer, &[b, n, d], values.to_vec());
         }
     }
-    if probe.wants(Site::Projection, layer) {
+    let Some(attention) = made.attention() else {
+        return;
+    };
+    let site = Site::Projection(step);
+    if probe.wants(site, layer) {
         // Of separate queries, keys and values, the values.
-        let inner = made.attention.read.len() / (b * n);
-        let columns = made.attention.projection.len() / (b * n);
-        let rows = made.attention.projection.chunks_exact(columns);
+        let inner = attention.read.len() / (b * n);
+        let columns = attention.projection.len() / (b * n);
+        let rows = attention.projection.chunks_exact(columns);
         let values = rows.flat_map(|row| &row[columns - inner..]).copied();
-        probe.observe(Site::Projection, layer, &[b, n, inner], values.collect());
+        probe.observe(site, layer, &[b, n, inner], values.collect());
     }
-    if let Some(maps) = &made.attention.maps {
-        probe.observe(Site::Attention, layer, &[b, heads, n, n], maps.to_vec());
-    }
-}
-
-/// Puts `held` in place of dfdx's gradients of a layer, and returns those: the kernels add to them
-/// without a copy. What is no parameter, a tied output, stays held.
-fn exchange(
-    gradients: &mut Gradients<f32, Cpu>,
-    layer: &Layer<f32, Cpu>,
-    mut held: fused::layers::Gradients,
-) -> Result<fused::layers::Gradients, CpuError> {
-    let attention = &mut held.attention;
-    swap_norm(gradients, &layer.norm1, &mut attention.norm)?;
-    let output = match &layer.attention {
-        Attention::Mssa(mssa) => {
-            let held = &mut attention.projection;
-            swap(gradients, &mssa.subspace_bases, held)?;
-            match &mssa.output {
-                Output::Free(output) => Some(output),
-                Output::Identity | Output::Tied(_) => None,
-            }
-        }
-        Attention::Mhsa(mhsa) => {
-            swap(gradients, &mhsa.projection, &mut attention.projection)?;
-            if let Some(bias) = &mhsa.projection_bias {
-                let held = attention.projection_bias.get_or_insert_default();
-                swap(gradients, bias, held)?;
-            }
-            mhsa.output.as_ref()
-        }
-    };
-    if let Some(output) = output {
-        let (weight, bias) = attention.output.get_or_insert_default();
-        swap(gradients, &output.weight, weight)?;
-        swap(gradients, &output.bias, bias)?;
-    }
-    match (&layer.feed_forward, &mut held.feed_forward) {
-        (FeedForward::Ista(ista), fused::layers::FeedForward::Ista(held)) => {
-            swap_norm(gradients, &layer.norm2, &mut held.norm)?;
-            swap(gradients, &ista.dictionary, &mut held.dictionary)?;
-        }
-        (FeedForward::Mlp(mlp), fused::layers::FeedForward::Mlp(held)) => {
-            swap_norm(gradients, &layer.norm2, &mut held.norm)?;
-            swap(gradients, &mlp.rise.weight, &mut held.rise)?;
-            swap(gradients, &mlp.rise.bias, &mut held.rise_bias)?;
-            swap(gradients, &mlp.fall.weight, &mut held.fall)?;
-            swap(gradients, &mlp.fall.bias, &mut held.fall_bias)?;
-        }
-        _ => unreachable!("`empty` makes what fits the layer"),
-    }
-    Ok(held)
-}
-
-/// Adds what the kernels found for a tied output to the gradients of the bases and the scale it is made of.
-fn add_tied(
-    gradients: &mut Gradients<f32, Cpu>,
-    layer: &Layer<f32, Cpu>,
-    held: &fused::layers::Gradients,
-) -> Result<(), CpuError> {
-    let (Attention::Mssa(mssa), Some((found, _))) = (&layer.attention, &held.attention.output)
-    else {
-        return Ok(());
-    };
-    if let Output::Tied(scale) = &mssa.output {
-        let (_, d) = *mssa.subspace_bases.shape();
-        let bases = values(&mssa.subspace_bases);
-        let (by_bases, by_scale) = tied::adjoint(found, &bases, scale.array(), d);
-        add(gradients, &mssa.subspace_bases, &by_bases)?;
-        add(gradients, scale, &[by_scale])?;
-    }
-    Ok(())
-}
-
-/// Gradients without numbers, to be exchanged for dfdx's; of a tied output, for which dfdx has none, zeros.
-fn empty(layer: &Layer<f32, Cpu>) -> fused::layers::Gradients {
-    let output = match &layer.attention {
-        Attention::Mssa(Mssa {
-            output: Output::Tied(_),
-            subspace_bases,
-            ..
-        }) => {
-            let (inner, d) = *subspace_bases.shape();
-            Some((vec![0.0; inner * d], vec![0.0; d]))
-        }
-        _ => None,
-    };
-    fused::layers::Gradients {
-        attention: attention::Gradients {
-            output,
-            ..attention::Gradients::default()
-        },
-        feed_forward: match layer.feed_forward {
-            FeedForward::Ista(_) => fused::layers::FeedForward::Ista(ista::Gradients::default()),
-            FeedForward::Mlp(_) => fused::layers::FeedForward::Mlp(mlp::Gradients::default()),
-        },
+    if let Some(maps) = &attention.maps {
+        let heads = maps.len() / (b * n * n);
+        probe.observe(
+            Site::Attention(step),
+            layer,
+            &[b, heads, n, n],
+            maps.to_vec(),
+        );
     }
 }
 
-/// The same for the embedding.
+/// Puts `held` in place of dfdx's gradients of the embedding, and returns those: the kernels add to them without a copy.
 fn exchange_embedding(
     gradients: &mut Gradients<f32, Cpu>,
     embedding: &Embedding<f32, Cpu>,
@@ -453,29 +376,171 @@ fn exchange_embedding(
     Ok(held)
 }
 
-fn swap_norm(
-    gradients: &mut Gradients<f32, Cpu>,
-    norm: &LayerNorm<f32, Cpu>,
-    held: &mut layer_norm::Gradients,
-) -> Result<(), CpuError> {
-    swap(gradients, &norm.gain, &mut held.gain)?;
-    swap(gradients, &norm.bias, &mut held.bias)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::block::{ista, mhsa, mlp, mssa, Plan, StepPlan};
+    use crate::model::names::{Dialect, StepNames};
+    use crate::model::parameters::{Initialise, Parameter, Visitor};
+    use crate::model::probe::NoProbe;
 
-fn swap<S: Shape>(
-    gradients: &mut Gradients<f32, Cpu>,
-    tensor: &Tensor<S, f32, Cpu>,
-    held: &mut Vec<f32>,
-) -> Result<(), CpuError> {
-    std::mem::swap(&mut **gradients.get_or_alloc_mut(tensor)?, held);
-    Ok(())
-}
+    const D: usize = 12;
 
-fn add<S: Shape>(
-    gradients: &mut Gradients<f32, Cpu>,
-    tensor: &Tensor<S, f32, Cpu>,
-    derivative: &[f32],
-) -> Result<(), CpuError> {
-    fused::lanes::add_to(gradients.get_or_alloc_mut(tensor)?, derivative);
-    Ok(())
+    fn mssa(output: mssa::OutputKind, skip: f64) -> StepPlan {
+        let (heads, head_width) = (3, 5);
+        let block = Plan::Mssa(mssa::Plan {
+            heads,
+            head_width,
+            output,
+        });
+        step(block, Some(skip))
+    }
+
+    fn step(block: Plan, skip: Option<f64>) -> StepPlan {
+        StepPlan {
+            epsilon: 1e-5,
+            block,
+            skip,
+        }
+    }
+
+    fn ista() -> StepPlan {
+        let block = Plan::Ista(ista::Plan {
+            step_size: 0.1,
+            lambda: 0.1,
+            orthogonal: false,
+        });
+        step(block, None)
+    }
+
+    fn mlp() -> StepPlan {
+        step(Plan::Mlp(mlp::Plan { hidden: 20 }), Some(1.0))
+    }
+
+    fn mhsa() -> StepPlan {
+        let block = Plan::Mhsa(mhsa::Plan {
+            heads: 2,
+            head_width: 4,
+            projection_bias: true,
+            output: true,
+        });
+        step(block, Some(1.0))
+    }
+
+    fn layers(plan: &[StepPlan], count: usize) -> Vec<Layer<f32, Cpu>> {
+        let layer = |layer| {
+            let mut own = Layer::blank(&Cpu::default(), D, plan).unwrap();
+            let names = |step| StepNames {
+                dialect: Dialect::Crate,
+                layer,
+                step,
+            };
+            own.visit(names, &mut Initialise { seed: 3 }).unwrap();
+            own
+        };
+        (0..count).map(layer).collect()
+    }
+
+    /// The gradient of every parameter, with its name.
+    struct Found<'a> {
+        gradients: &'a Gradients<f32, Cpu>,
+        found: Vec<(String, Vec<f32>)>,
+    }
+
+    impl Visitor<f32, Cpu> for Found<'_> {
+        fn visit<S: Shape>(
+            &mut self,
+            parameter: &Parameter,
+            tensor: &mut Tensor<S, f32, Cpu>,
+        ) -> crate::Result<()> {
+            let gradient = self.gradients.get(tensor).as_vec();
+            self.found.push((parameter.name.clone(), gradient));
+            Ok(())
+        }
+    }
+
+    /// Output, and the derivatives of its product with fixed numbers by input and parameters.
+    fn run(layers: &[Layer<f32, Cpu>], composed: bool, tokens: usize) -> Vec<(String, Vec<f32>)> {
+        let device = Cpu::default();
+        let shape = (2, tokens, D);
+        let wave = |rate: f32| -> Vec<f32> {
+            let count = 2 * tokens * D;
+            (0..count).map(|i| (rate * i as f32).sin()).collect()
+        };
+        let z = device.tensor_from_vec(wave(0.7), shape);
+        let range = 0..layers.len();
+        let weights = KernelWeights::default();
+        let traced = z.leaky_trace();
+        let output = match composed {
+            true => composed_layers(layers, range, traced, &mut NoProbe),
+            false => Cpu::try_layers(layers, range, &weights, traced, &mut NoProbe),
+        }
+        .unwrap();
+        let values = output.as_vec();
+        let loss = (output * device.tensor_from_vec(wave(0.3), shape)).sum();
+        let gradients = loss.backward();
+        let mut visitor = Found {
+            gradients: &gradients,
+            found: vec![
+                ("output".into(), values),
+                ("input".into(), gradients.get(&z).as_vec()),
+            ],
+        };
+        for (layer, own) in layers.to_vec().iter_mut().enumerate() {
+            let names = |step| StepNames {
+                dialect: Dialect::Crate,
+                layer,
+                step,
+            };
+            own.visit(names, &mut visitor).unwrap();
+        }
+        visitor.found
+    }
+
+    /// Relative to the largest entry: some thousand roundings lie between a parameter and the output.
+    const TOLERANCE: f32 = 1024.0 * f32::EPSILON;
+
+    #[test]
+    fn any_sequence_of_steps_runs_by_kernels_as_it_does_composed() {
+        use mssa::OutputKind::{Free, Tied};
+        for (name, plan, count) in [
+            ("CRATE", vec![mssa(Free, 1.0), ista()], 2),
+            ("a transformer", vec![mhsa(), mlp()], 2),
+            ("attention alone", vec![mssa(Free, 0.3)], 3),
+            ("a decoder", vec![ista(), mssa(Free, -1.0)], 2),
+            ("a tied decoder", vec![ista(), mssa(Tied, -1.0)], 2),
+            ("no attention", vec![ista(), mlp()], 2),
+            (
+                "all in one",
+                vec![mlp(), ista(), mhsa(), mssa(Tied, 0.5), mlp(), mlp()],
+                1,
+            ),
+        ] {
+            let layers = layers(&plan, count);
+            // Few tokens: the residual's form of ISTA; many: the folded one.
+            for tokens in [3, 40] {
+                let (ours, oracle) = (run(&layers, false, tokens), run(&layers, true, tokens));
+                assert_eq!(ours.len(), oracle.len());
+                for ((of, a), (_, b)) in ours.iter().zip(&oracle) {
+                    let largest = b.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+                    assert!(b.iter().any(|v| *v != 0.0), "{name}: {of} is zero");
+                    for (a, b) in a.iter().zip(b) {
+                        let error = (a - b).abs() / largest;
+                        assert!(error <= TOLERANCE, "{name}, {tokens} tokens: {of} {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_that_has_no_kernel_runs_composed() {
+        let skipped = StepPlan {
+            skip: Some(1.0),
+            ..ista()
+        };
+        let layers = layers(&[mssa(mssa::OutputKind::Free, 1.0), skipped], 2);
+        assert!(layers[0].steps[1].kernel().is_none());
+        assert_eq!(run(&layers, false, 3), run(&layers, true, 3));
+    }
 }

@@ -10,13 +10,16 @@ use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::backbone::{composed_layers, Backbone, Path};
+use super::block::Layer;
 use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
 use super::kernel_weights::KernelWeights;
-use super::layers::{blank_layer, blank_linear, Layer, LayerNorm, Linear, Tokens};
+use super::linear::Linear;
 use super::names::{visit_all, Parts};
+use super::norm::LayerNorm;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
 use super::probe::{NoProbe, Probe};
+use super::tensor::Tokens;
 use super::Real;
 use crate::data::Images;
 use crate::error::{Error, Result};
@@ -59,17 +62,18 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
 
     fn try_blank(config: Config, device: &D) -> std::result::Result<Self, D::Err> {
         let d = config.d;
+        let plan = config.layer();
         Ok(Self {
             config,
             path: Path::Fastest,
             device: device.clone(),
             embedding: Embedding::blank(device, &config)?,
             layers: (0..config.depth)
-                .map(|_| blank_layer(device, &config))
+                .map(|_| Layer::blank(device, d, &plan))
                 .collect::<std::result::Result<_, _>>()?,
             kernel_weights: KernelWeights::default(),
             head_norm: LayerNorm::identity(device, d, config.layer_norm_epsilon())?,
-            head: blank_linear(device, d, config.classes)?,
+            head: Linear::blank(device, d, config.classes)?,
         })
     }
 

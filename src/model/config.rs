@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::block::{ista, mhsa, mlp, mssa, Plan, StepPlan};
 use crate::error::{Error, Result};
 
 /// What the head reads.
@@ -321,18 +322,47 @@ impl Config {
         self.heads * self.head_width
     }
 
-    /// Rows of the projection: `K p`, or with separate queries, keys and values `3 K p`.
-    pub fn projection_rows(&self) -> usize {
-        if self.architecture.has_mhsa() {
-            3 * self.inner()
+    /// The steps of a layer.
+    pub fn layer(&self) -> Vec<StepPlan> {
+        let (kind, vit) = (self.architecture, self.architecture == Architecture::Vit);
+        let (heads, head_width) = (self.heads, self.head_width);
+        // The official code leaves the output projection out for a single head as wide as the token, but not in a ViT.
+        let output = vit || !(heads == 1 && head_width == self.d);
+        let attention = if kind.has_mhsa() {
+            Plan::Mhsa(mhsa::Plan {
+                heads,
+                head_width,
+                projection_bias: vit,
+                output,
+            })
         } else {
-            self.inner()
-        }
-    }
-
-    /// Hidden width of a perceptron.
-    pub fn hidden(&self) -> usize {
-        MLP_RATIO * self.d
+            Plan::Mssa(mssa::Plan {
+                heads,
+                head_width,
+                output: match (kind.has_tied_output(), output) {
+                    (true, _) => mssa::OutputKind::Tied,
+                    (false, true) => mssa::OutputKind::Free,
+                    (false, false) => mssa::OutputKind::Identity,
+                },
+            })
+        };
+        let step = |block, skip| StepPlan {
+            epsilon: self.layer_norm_epsilon(),
+            block,
+            skip,
+        };
+        let second = if kind.has_mlp() {
+            let hidden = MLP_RATIO * self.d;
+            step(Plan::Mlp(mlp::Plan { hidden }), Some(1.0))
+        } else {
+            let plan = ista::Plan {
+                step_size: self.step_size,
+                lambda: self.lambda,
+                orthogonal: kind.has_orthogonal_dictionary(),
+            };
+            step(Plan::Ista(plan), None)
+        };
+        vec![step(attention, Some(1.0)), second]
     }
 
     /// LayerNorm's additive constant: PyTorch's default, and in a ViT timm's.
@@ -343,34 +373,14 @@ impl Config {
         }
     }
 
-    /// Whether a layer has an output projection of its own: the official code leaves it out for a single
-    /// head as wide as the token, but not in a ViT; a tied one has only a scale.
-    pub fn has_output_projection(&self) -> bool {
-        let left_out = self.heads == 1 && self.head_width == self.d;
-        self.architecture == Architecture::Vit || !(left_out || self.architecture.has_tied_output())
-    }
-
     /// Number of parameters. Gives the published 6.09, 13.12, 22.80 and 77.64 million
     /// (NeurIPS 2023, table 1) for the four presets of CRATE, 5.72 and 22.05 for ViT-Tiny and -Small.
     pub fn parameters(&self) -> usize {
         let wide = |size: usize| size as u128;
-        let (d, inner, patch) = (wide(self.d), wide(self.inner()), wide(self.patch_width()));
-        let (rows, hidden) = (wide(self.projection_rows()), wide(self.hidden()));
+        let (d, patch) = (wide(self.d), wide(self.patch_width()));
         let (tokens, classes) = (wide(self.tokens()), wide(self.classes));
         let vit = self.architecture == Architecture::Vit;
-        let bias = if vit { rows } else { 0 };
-        let output = if self.has_output_projection() {
-            inner * d + d
-        } else {
-            u128::from(self.architecture.has_tied_output())
-        };
-        let attention = 2 * d + d * rows + bias + output;
-        let feed_forward = if self.architecture.has_mlp() {
-            2 * d * hidden + hidden + d
-        } else {
-            d * d
-        };
-        let layer = attention + 2 * d + feed_forward;
+        let layer: u128 = self.layer().iter().map(|step| step.parameters(d)).sum();
         let norms = if vit { 0 } else { 2 * patch + 2 * d };
         let embedding = norms + (patch * d + d) + tokens * d + d;
         let head = 2 * d + d * classes + classes;

@@ -4,7 +4,9 @@
 use dfdx::prelude::*;
 
 use super::config::{Architecture, Config};
-use super::layers::{blank_linear, LayerNorm, Linear, Matrix, Tokens, Vector};
+use super::linear::Linear;
+use super::norm::LayerNorm;
+use super::tensor::{Matrix, Tokens, Vector};
 use super::Real;
 
 /// The embedding's parameters.
@@ -31,7 +33,7 @@ impl<E: Real, D: Device<E>> Embedding<E, D> {
         };
         Ok(Self {
             patch_norm: norm(config.patch_width())?,
-            linear: blank_linear(device, config.patch_width(), d)?,
+            linear: Linear::blank(device, config.patch_width(), d)?,
             norm: norm(d)?,
             class_token: device.try_zeros_like(&(d,))?,
             position: device.try_zeros_like(&(config.tokens(), d))?,

@@ -388,26 +388,26 @@ impl<E: Real, D: Device<E>> Layer<E, D> {
     ) -> Result<Tokens<E, D, T>, D::Err> {
         observe(probe, Site::LayerInput, layer, &z);
         let normalised = self.norm1.try_forward(z.retaped::<T>())?;
-        observe(probe, Site::NormalisedInput, layer, &normalised);
+        observe(probe, Site::NORMALISED_INPUT, layer, &normalised);
         let step = match &self.attention {
             Attention::Mssa(mssa) => mssa.try_forward(normalised, layer, probe)?,
             Attention::Mhsa(mhsa) => mhsa.try_forward(normalised, layer, probe)?,
         };
         let y = step.try_add(z)?;
-        observe(probe, Site::AfterMssa, layer, &y);
+        observe(probe, Site::AFTER_MSSA, layer, &y);
         let output = match &self.feed_forward {
             FeedForward::Ista(ista) => {
                 let normalised = self.norm2.try_forward(y)?;
-                observe(probe, Site::NormalisedAfterMssa, layer, &normalised);
+                observe(probe, Site::NORMALISED_AFTER_MSSA, layer, &normalised);
                 ista.try_forward(normalised)?
             }
             FeedForward::Mlp(mlp) => {
                 let normalised = self.norm2.try_forward(y.retaped::<T>())?;
-                observe(probe, Site::NormalisedAfterMssa, layer, &normalised);
+                observe(probe, Site::NORMALISED_AFTER_MSSA, layer, &normalised);
                 mlp.try_forward(normalised)?.try_add(y)?
             }
         };
-        observe(probe, Site::AfterIsta, layer, &output);
+        observe(probe, Site::AFTER_ISTA, layer, &output);
         Ok(output)
     }
 }

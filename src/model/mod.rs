@@ -3,10 +3,12 @@
 //! | file | what |
 //! |---|---|
 //! | [`config`] | kind, sizes, constants and presets of a classifier |
-//! | [`layers`] | LayerNorm, linear map, MSSA and ISTA, MHSA and MLP, composed of dfdx operations |
+//! | [`block`] | MSSA and ISTA, MHSA and MLP, each a file, and layers as lists of them |
+//! | [`norm`], [`linear`], [`tensor`] | LayerNorm, linear map, and what they work on |
 //! | [`embedding`] | patches to tokens |
 //! | [`backbone`] | embedding and layers, by the fastest way the device has |
-//! | [`kernel_weights`] | parameters as the kernels read them |
+//! | [`kernel_weights`], `ordered` | parameters as the kernels read them |
+//! | `tape` | gradients from dfdx to the kernels and back |
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of all parameters in the official code |
@@ -25,6 +27,7 @@
 //! official code; the papers and [`crate::exact`] write tokens as columns.
 
 pub mod backbone;
+pub mod block;
 pub mod checkpoint;
 pub mod classifier;
 pub mod config;
@@ -33,15 +36,19 @@ pub mod embedding;
 mod entry;
 pub mod hub;
 pub mod kernel_weights;
-pub mod layers;
 mod layout;
+pub mod linear;
 pub mod names;
+pub mod norm;
 pub mod operators;
+mod ordered;
 pub mod parameters;
 mod pickle;
 pub mod probe;
 mod pytorch;
 mod sizes;
+mod tape;
+pub mod tensor;
 mod tied;
 pub mod transfer;
 

@@ -4,11 +4,13 @@
 
 use dfdx::prelude::*;
 
+use super::block::Layer;
 use super::config::{Architecture, Config, Pool};
 use super::embedding::Embedding;
-use super::layers::{Attention, FeedForward, Layer, LayerNorm, Linear, Output};
-use super::parameters::{visit, visit_linear, visit_linear_from, visit_norm, Init, Visitor};
-use super::{tied, Real};
+use super::linear::Linear;
+use super::norm::LayerNorm;
+use super::parameters::{visit, visit_linear_from, visit_norm, Init, Visitor};
+use super::Real;
 use crate::error::Result;
 
 /// First values of a ViT's linear maps.
@@ -21,9 +23,9 @@ pub fn is_head(name: &str) -> bool {
 
 /// The name of the positional embedding.
 pub fn position(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::Vit => "pos_embed",
-        _ => "pos_embedding",
+    match Dialect::of(architecture) {
+        Dialect::Crate => "pos_embedding",
+        Dialect::Vit => "pos_embed",
     }
 }
 
@@ -36,14 +38,134 @@ pub(super) struct Parts<'a, E: Dtype, D: Device<E>> {
     pub(super) head: &'a mut Linear<E, D>,
 }
 
+/// Whose names a network's parameters have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// CRATE's own.
+    Crate,
+    /// timm's.
+    Vit,
+}
+
+impl Dialect {
+    /// That of an architecture's official code.
+    pub fn of(architecture: Architecture) -> Self {
+        match architecture {
+            Architecture::Vit => Self::Vit,
+            _ => Self::Crate,
+        }
+    }
+}
+
+/// A part of a block that has parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What the heads read.
+    Projection,
+    /// What takes the heads back to a token.
+    Output,
+    /// The scale of an output that is tied to the bases.
+    OutputScale,
+    /// The dictionary of an ISTA step.
+    Dictionary,
+    /// A perceptron's map up.
+    Rise,
+    /// And down.
+    Fall,
+}
+
+/// Where a step's parameters are named: layer and step from 0.
+#[derive(Debug, Clone, Copy)]
+pub struct StepNames {
+    /// Whose names they are.
+    pub dialect: Dialect,
+    /// Of the network.
+    pub layer: usize,
+    /// Of the layer.
+    pub step: usize,
+}
+
+impl StepNames {
+    /// What the names of the LayerNorm's gain and bias begin with.
+    pub fn norm(&self) -> String {
+        let Self { layer, step, .. } = self;
+        match self.dialect {
+            Dialect::Crate => format!("transformer.layers.{layer}.{step}.norm"),
+            Dialect::Vit => format!("blocks.{layer}.norm{}", step + 1),
+        }
+    }
+
+    /// The name of a part that is one tensor, or what the names of its weight and bias begin with.
+    pub fn of(&self, part: Part) -> String {
+        let Self { layer, step, .. } = self;
+        match self.dialect {
+            Dialect::Crate => {
+                let name = match part {
+                    Part::Projection => ".qkv",
+                    Part::Output => ".to_out.0",
+                    Part::OutputScale => ".to_out.scale",
+                    Part::Dictionary => "",
+                    Part::Rise => ".net.0",
+                    Part::Fall => ".net.2",
+                };
+                format!("transformer.layers.{layer}.{step}.fn{name}")
+            }
+            Dialect::Vit => {
+                let name = match part {
+                    Part::Projection => "attn.qkv",
+                    Part::Output => "attn.proj",
+                    Part::OutputScale => "attn.scale",
+                    Part::Dictionary => "dictionary",
+                    Part::Rise => "mlp.fc1",
+                    Part::Fall => "mlp.fc2",
+                };
+                format!("blocks.{layer}.{name}")
+            }
+        }
+    }
+
+    /// The name of a part's matrix.
+    pub fn weight(&self, part: Part) -> String {
+        format!("{}.weight", self.of(part))
+    }
+
+    /// The name of a part's bias.
+    pub fn bias(&self, part: Part) -> String {
+        format!("{}.bias", self.of(part))
+    }
+
+    /// First values of weight and bias of a linear map.
+    pub fn linear(&self, fan_in: usize) -> [Init; 2] {
+        match self.dialect {
+            Dialect::Crate => [Init::Linear { fan_in }; 2],
+            Dialect::Vit => VIT_LINEAR,
+        }
+    }
+}
+
+fn visit_layers<E: Real, D: Device<E>>(
+    layers: &mut [Layer<E, D>],
+    dialect: Dialect,
+    visitor: &mut impl Visitor<E, D>,
+) -> Result<()> {
+    layers.iter_mut().enumerate().try_for_each(|(layer, own)| {
+        let names = |step| StepNames {
+            dialect,
+            layer,
+            step,
+        };
+        own.visit(names, visitor)
+    })
+}
+
 /// Takes every parameter in turn.
 pub(super) fn visit_all<E: Real, D: Device<E>>(
     network: Parts<'_, E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
-    match network.config.architecture {
-        Architecture::Vit => visit_vit(network, visitor),
-        _ => visit_crate(network, visitor),
+    match Dialect::of(network.config.architecture) {
+        Dialect::Crate => visit_crate(network, visitor),
+        Dialect::Vit => visit_vit(network, visitor),
     }
 }
 
@@ -71,73 +193,20 @@ fn visit_crate<E: Real, D: Device<E>>(
     if let Some(norm) = &mut embedding.patch_norm {
         visit_norm(visitor, "to_patch_embedding.1", norm)?;
     }
-    visit_linear(visitor, "to_patch_embedding.2", &mut embedding.linear)?;
+    let linear = |fan_in| [Init::Linear { fan_in }; 2];
+    let first = linear(network.config.patch_width());
+    visit_linear_from(
+        visitor,
+        "to_patch_embedding.2",
+        first,
+        &mut embedding.linear,
+    )?;
     if let Some(norm) = &mut embedding.norm {
         visit_norm(visitor, "to_patch_embedding.3", norm)?;
     }
-    let dictionary = match network.config.architecture.has_orthogonal_dictionary() {
-        true => Init::Orthogonal { fan_in: d },
-        false => Init::KaimingUniform { fan_in: d },
-    };
-    for (index, layer) in network.layers.iter_mut().enumerate() {
-        let prefix = format!("transformer.layers.{index}");
-        visit_crate_layer(visitor, &prefix, layer, dictionary)?;
-    }
+    visit_layers(network.layers, Dialect::Crate, visitor)?;
     visit_norm(visitor, "mlp_head.0", network.head_norm)?;
-    visit_linear(visitor, "mlp_head.1", network.head)
-}
-
-fn visit_crate_layer<E: Real, D: Device<E>>(
-    visitor: &mut impl Visitor<E, D>,
-    prefix: &str,
-    layer: &mut Layer<E, D>,
-    dictionary: Init,
-) -> Result<()> {
-    visit_norm(visitor, &format!("{prefix}.0.norm"), &mut layer.norm1)?;
-    let (projection, output, scale) = match &mut layer.attention {
-        Attention::Mssa(mssa) => {
-            let (output, scale) = match &mut mssa.output {
-                Output::Identity => (None, None),
-                Output::Free(output) => (Some(output), None),
-                Output::Tied(scale) => (None, Some(scale)),
-            };
-            (&mut mssa.subspace_bases, output, scale)
-        }
-        Attention::Mhsa(mhsa) => (&mut mhsa.projection, mhsa.output.as_mut(), None),
-    };
-    let (rows, fan_in) = *projection.shape();
-    visit(
-        visitor,
-        format!("{prefix}.0.fn.qkv.weight"),
-        &[rows, fan_in],
-        Init::Linear { fan_in },
-        projection,
-    )?;
-    if let Some(output) = output {
-        visit_linear(visitor, &format!("{prefix}.0.fn.to_out.0"), output)?;
-    }
-    if let Some(scale) = scale {
-        let first = Init::Constant(tied::initial_scale(rows, fan_in));
-        let name = format!("{prefix}.0.fn.to_out.scale");
-        visit(visitor, name, &[1], first, scale)?;
-    }
-    visit_norm(visitor, &format!("{prefix}.1.norm"), &mut layer.norm2)?;
-    match &mut layer.feed_forward {
-        FeedForward::Ista(ista) => {
-            let (d, fan_in) = *ista.dictionary.shape();
-            visit(
-                visitor,
-                format!("{prefix}.1.fn.weight"),
-                &[d, fan_in],
-                dictionary,
-                &mut ista.dictionary,
-            )
-        }
-        FeedForward::Mlp(mlp) => {
-            visit_linear(visitor, &format!("{prefix}.1.fn.net.0"), &mut mlp.rise)?;
-            visit_linear(visitor, &format!("{prefix}.1.fn.net.2"), &mut mlp.fall)
-        }
-    }
+    visit_linear_from(visitor, "mlp_head.1", linear(d), network.head)
 }
 
 fn visit_vit<E: Real, D: Device<E>>(
@@ -178,42 +247,11 @@ fn visit_vit<E: Real, D: Device<E>>(
         Init::Linear { fan_in },
         &mut embedding.linear.bias,
     )?;
-    for (index, layer) in network.layers.iter_mut().enumerate() {
-        visit_vit_layer(visitor, &format!("blocks.{index}"), layer)?;
-    }
+    visit_layers(network.layers, Dialect::Vit, visitor)?;
     let norm = match config.pool {
         Pool::Cls => "norm",
         Pool::Mean => "fc_norm",
     };
     visit_norm(visitor, norm, network.head_norm)?;
     visit_linear_from(visitor, "head", VIT_LINEAR, network.head)
-}
-
-fn visit_vit_layer<E: Real, D: Device<E>>(
-    visitor: &mut impl Visitor<E, D>,
-    prefix: &str,
-    layer: &mut Layer<E, D>,
-) -> Result<()> {
-    visit_norm(visitor, &format!("{prefix}.norm1"), &mut layer.norm1)?;
-    if let Attention::Mhsa(mhsa) = &mut layer.attention {
-        let (rows, d) = *mhsa.projection.shape();
-        let [weight, bias] = VIT_LINEAR;
-        let name = |part: &str| format!("{prefix}.attn.qkv.{part}");
-        let projection = &mut mhsa.projection;
-        visit(visitor, name("weight"), &[rows, d], weight, projection)?;
-        if let Some(tensor) = &mut mhsa.projection_bias {
-            visit(visitor, name("bias"), &[rows], bias, tensor)?;
-        }
-        if let Some(output) = &mut mhsa.output {
-            let name = format!("{prefix}.attn.proj");
-            visit_linear_from(visitor, &name, VIT_LINEAR, output)?;
-        }
-    }
-    visit_norm(visitor, &format!("{prefix}.norm2"), &mut layer.norm2)?;
-    if let FeedForward::Mlp(mlp) = &mut layer.feed_forward {
-        let (rise, fall) = (format!("{prefix}.mlp.fc1"), format!("{prefix}.mlp.fc2"));
-        visit_linear_from(visitor, &rise, VIT_LINEAR, &mut mlp.rise)?;
-        visit_linear_from(visitor, &fall, VIT_LINEAR, &mut mlp.fall)?;
-    }
-    Ok(())
 }

@@ -5,7 +5,10 @@ use ndarray::ArrayView2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
-use super::layers::{constant, LayerNorm, Linear};
+use super::linear::Linear;
+use super::names::{Part, StepNames};
+use super::norm::LayerNorm;
+use super::tensor::constant;
 use super::Real;
 use crate::error::{Error, Result};
 use crate::exact::polar::polar_factor;
@@ -126,14 +129,15 @@ pub(super) fn visit_norm<E: Real, D: Device<E>>(
     visit(visitor, bias, &[features], Init::Zero, &mut norm.bias)
 }
 
-/// Visits weight and bias of a linear map under `prefix`, which start as PyTorch's `nn.Linear` does.
+/// Visits weight and bias of a linear map that is a part of a step.
 pub(super) fn visit_linear<E: Real, D: Device<E>>(
     visitor: &mut impl Visitor<E, D>,
-    prefix: &str,
+    names: &StepNames,
+    part: Part,
     linear: &mut Linear<E, D>,
 ) -> Result<()> {
     let (_, fan_in) = *linear.weight.shape();
-    visit_linear_from(visitor, prefix, [Init::Linear { fan_in }; 2], linear)
+    visit_linear_from(visitor, &names.of(part), names.linear(fan_in), linear)
 }
 
 /// Visits weight and bias of a linear map under `prefix`, which start from `inits`.

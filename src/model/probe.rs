@@ -1,23 +1,35 @@
 //! One interface to every intermediate of a forward pass.
 
-/// Where in layer `l` a tensor was taken. `Z^l` are the tokens that enter the layer.
+/// Where in layer `l` a tensor was taken. `Z^l` are the tokens that enter the layer; steps are numbered from 0, and the
+/// constants are the sites of a layer of CRATE: step 0 is MSSA, step 1 is ISTA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Site {
     /// `Z^l`, shape (b, n, d).
     LayerInput,
-    /// `LN1(Z^l)`, shape (b, n, d).
-    NormalisedInput,
-    /// `LN1(Z^l) U`, the projections `U_k^T LN1(z)` side by side, shape (b, n, k p). This is
-    /// where the official coding-rate measurement hooks in.
-    Projection,
-    /// Attention maps, rows sum to one, shape (b, k, n, n).
-    Attention,
-    /// `Z^{l+1/2} = Z^l + MSSA(LN1(Z^l))`, shape (b, n, d).
-    AfterMssa,
-    /// `LN2(Z^{l+1/2})`, the input and target of ISTA, shape (b, n, d).
-    NormalisedAfterMssa,
-    /// `Z^{l+1}`, the ISTA output, shape (b, n, d).
-    AfterIsta,
+    /// What a step's LayerNorm makes of its input, shape (b, n, d).
+    Normalised(usize),
+    /// Of an attention step, the projections side by side, shape (b, n, k p); with separate queries, keys and values,
+    /// the values.
+    Projection(usize),
+    /// Of an attention step, the attention maps, whose rows sum to one, shape (b, k, n, n).
+    Attention(usize),
+    /// What a step makes, with its skip, shape (b, n, d).
+    After(usize),
+}
+
+impl Site {
+    /// `LN1(Z^l)`.
+    pub const NORMALISED_INPUT: Self = Self::Normalised(0);
+    /// `LN1(Z^l) U`, the projections `U_k^T LN1(z)` side by side: where the official coding-rate measurement hooks in.
+    pub const PROJECTION: Self = Self::Projection(0);
+    /// The attention maps of MSSA.
+    pub const ATTENTION: Self = Self::Attention(0);
+    /// `Z^{l+1/2} = Z^l + MSSA(LN1(Z^l))`.
+    pub const AFTER_MSSA: Self = Self::After(0);
+    /// `LN2(Z^{l+1/2})`, the input and target of ISTA.
+    pub const NORMALISED_AFTER_MSSA: Self = Self::Normalised(1);
+    /// `Z^{l+1}`, the ISTA output.
+    pub const AFTER_ISTA: Self = Self::After(1);
 }
 
 /// Receives intermediates. A pass copies only the tensors that are wanted.

@@ -65,11 +65,12 @@ mod tests {
                     ..config
                 };
                 let network = Classifier::<f32, Cpu>::new(config, 1, &Cpu::default()).unwrap();
-                let mut recorder = Recorder::new([Site::LayerInput, Site::AfterMssa]);
+                let mut recorder = Recorder::new([Site::LayerInput, Site::AFTER_MSSA]);
                 network.forward_probed(&input, &mut recorder).unwrap();
                 let at = |site, layer| recorder.get(site, layer).unwrap().1.to_vec();
                 let square = |layer| -> f64 {
-                    let (before, after) = (at(Site::LayerInput, layer), at(Site::AfterMssa, layer));
+                    let (before, after) =
+                        (at(Site::LayerInput, layer), at(Site::AFTER_MSSA, layer));
                     let added = before.iter().zip(&after).map(|(b, a)| f64::from(a - b));
                     added.map(|a| a * a).sum()
                 };

@@ -326,7 +326,7 @@ pub fn gradients<D: Backbone<f32>>(
                     "change it with `set` penalty.layer=LAYER",
                 )
             })?;
-            Some((penalty, layer.attention.bases()?))
+            Some((penalty, layer.bases()?))
         }
     };
     let penalty = penalty.as_ref().map(|(p, bases)| (p, bases.view()));

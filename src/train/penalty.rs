@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{coding_rate_gradient, subspace_rate_gradient};
 use crate::model::backbone::Backbone;
-use crate::model::layers::Tokens;
+use crate::model::tensor::Tokens;
 
 /// What of the tokens is penalised, per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ mod tests {
         for term in TERMS {
             let penalty = penalty(term);
             // The bases are constants: those of the start, also when the parameters move.
-            let bases = network.layers()[1].attention.bases().unwrap();
+            let bases = network.layers()[1].bases().unwrap();
             let added = |network: &Classifier<f32, Cpu>| -> f64 {
                 let mut recorder = Recorder::new([Site::LayerInput]);
                 network.forward_probed(&input, &mut recorder).unwrap();

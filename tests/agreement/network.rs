@@ -120,7 +120,7 @@ fn every_layer_follows_the_papers_formulas() {
     for config in of(Architecture::Crate).chain(of(Architecture::CrateTied)) {
         let network = network::<f64>(config, 3);
         let mut recorder =
-            Recorder::new([Site::LayerInput, Site::AfterMssa, Site::AfterIsta].to_vec());
+            Recorder::new([Site::LayerInput, Site::AFTER_MSSA, Site::AFTER_ISTA].to_vec());
         network
             .forward_probed(&images(&config, 2), &mut recorder)
             .unwrap();
@@ -132,8 +132,10 @@ fn every_layer_follows_the_papers_formulas() {
             for (image, input) in input.chunks_exact(size).enumerate() {
                 let tokens = Array2::from_shape_vec((shape[1], shape[2]), input.to_vec()).unwrap();
                 let (after_mssa, after_ista) = crate_layer(tokens.t(), &parameters);
-                for (site, exact) in [(Site::AfterMssa, after_mssa), (Site::AfterIsta, after_ista)]
-                {
+                for (site, exact) in [
+                    (Site::AFTER_MSSA, after_mssa),
+                    (Site::AFTER_ISTA, after_ista),
+                ] {
                     let found = &at(site).1[image * size..(image + 1) * size];
                     let exact: Vec<f64> = exact.t().iter().copied().collect();
                     let error = relative_error(found, &exact);
@@ -153,7 +155,7 @@ fn embedding_and_head_follow_the_official_code() {
         let network = network::<f64>(config, 4);
         let all = network.parameters();
         let input = images(&config, 1);
-        let mut recorder = Recorder::new([Site::LayerInput, Site::AfterIsta].to_vec());
+        let mut recorder = Recorder::new([Site::LayerInput, Site::AFTER_ISTA].to_vec());
         let logits = network.forward_probed(&input, &mut recorder).unwrap();
 
         let [height, width] = config.image_size;
@@ -196,7 +198,7 @@ fn embedding_and_head_follow_the_official_code() {
         let exact: Vec<f64> = tokens.t().iter().copied().collect();
         assert!(relative_error(found, &exact) < 1e-13);
 
-        let (_, last) = recorder.get(Site::AfterIsta, config.depth - 1).unwrap();
+        let (_, last) = recorder.get(Site::AFTER_ISTA, config.depth - 1).unwrap();
         let last = Array2::from_shape_vec((config.tokens(), config.d), last.to_vec()).unwrap();
         let pooled = match config.pool {
             Pool::Cls => last.row(0).to_owned(),
@@ -255,12 +257,12 @@ fn kernels_are_as_accurate_as_dfdx_operations_forward_and_backward() {
 fn kernels_show_the_same_intermediates_as_dfdx_operations() {
     let sites = [
         Site::LayerInput,
-        Site::NormalisedInput,
-        Site::Projection,
-        Site::Attention,
-        Site::AfterMssa,
-        Site::NormalisedAfterMssa,
-        Site::AfterIsta,
+        Site::NORMALISED_INPUT,
+        Site::PROJECTION,
+        Site::ATTENTION,
+        Site::AFTER_MSSA,
+        Site::NORMALISED_AFTER_MSSA,
+        Site::AFTER_ISTA,
     ];
     for config in ARCHITECTURES.map(|architecture| Config {
         architecture,

@@ -141,12 +141,12 @@ fn logits_and_every_intermediate_are_those_of_the_official_code() {
     for official in all() {
         let sites = [
             (Site::LayerInput, "layer_input"),
-            (Site::NormalisedInput, "normalised_input"),
-            (Site::Projection, "projection"),
-            (Site::Attention, "attention"),
-            (Site::AfterMssa, "after_mssa"),
-            (Site::NormalisedAfterMssa, "normalised_after_mssa"),
-            (Site::AfterIsta, "after_ista"),
+            (Site::NORMALISED_INPUT, "normalised_input"),
+            (Site::PROJECTION, "projection"),
+            (Site::ATTENTION, "attention"),
+            (Site::AFTER_MSSA, "after_mssa"),
+            (Site::NORMALISED_AFTER_MSSA, "normalised_after_mssa"),
+            (Site::AFTER_ISTA, "after_ista"),
         ];
         let mut recorder = Recorder::new(sites.map(|(site, _)| site));
         let network = official.network();
@@ -167,15 +167,15 @@ fn logits_and_every_intermediate_are_those_of_the_official_code() {
 fn the_layer_wise_measurement_is_that_of_the_official_code() {
     for official in all() {
         let network = official.network();
-        let mut recorder = Recorder::new([Site::Projection, Site::AfterIsta]);
+        let mut recorder = Recorder::new([Site::PROJECTION, Site::AFTER_ISTA]);
         let (input, labels) = official.batch(0);
         network.forward_probed(&input, &mut recorder).unwrap();
         let (rates, nonzeros) = (official.f64("rate"), official.f64("nonzero"));
         let (tokens, inner) = (official.config.tokens(), official.config.inner());
         let batch = labels.len();
         for layer in 0..official.config.depth {
-            let (_, projection) = recorder.get(Site::Projection, layer).unwrap();
-            let (_, after) = recorder.get(Site::AfterIsta, layer).unwrap();
+            let (_, projection) = recorder.get(Site::PROJECTION, layer).unwrap();
+            let (_, after) = recorder.get(Site::AFTER_ISTA, layer).unwrap();
             for image in 0..batch {
                 let own = &projection[image * tokens * inner..][..tokens * inner];
                 let own = ArrayView2::from_shape((tokens, inner), own).unwrap();

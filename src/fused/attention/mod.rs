@@ -126,7 +126,7 @@ impl Saved {
     }
 }
 
-/// The block by itself: `Y`, and what led to it. Within a stack, [`super::layers`] runs its parts between those of the
+/// The block by itself: `Y`, and what led to it. Within a stack, [`super::stack`] runs its parts between those of the
 /// other blocks.
 ///
 /// # Shapes

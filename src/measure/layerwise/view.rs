@@ -255,7 +255,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// As [`Self::recorded`].
     pub fn update(&self) -> Result<Arc<Array2<f64>>> {
-        let x = self.tokens(Site::NormalisedInput)?;
+        let x = self.tokens(Site::NORMALISED_INPUT)?;
         let bases = self.operators().bases.view();
         let make = || Ok(attention_update(x.t(), bases, self.attention_scale()));
         self.shared.update.get((), make)
@@ -280,7 +280,7 @@ impl<'a> View<'a> {
     pub fn added(&self) -> Result<Array2<f64>> {
         let (before, after) = (
             self.tokens(Site::LayerInput)?,
-            self.tokens(Site::AfterMssa)?,
+            self.tokens(Site::AFTER_MSSA)?,
         );
         Ok((&*after - &*before).reversed_axes())
     }
@@ -290,7 +290,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// As [`Self::recorded`].
     pub fn energies(&self, epsilon: f64) -> Result<Arc<Vec<f64>>> {
-        let x = self.tokens(Site::NormalisedInput)?;
+        let x = self.tokens(Site::NORMALISED_INPUT)?;
         let make = || {
             let bases = self.operators().bases.view();
             Ok(scaled_energies(x.t(), bases, epsilon)?.concat())
@@ -331,7 +331,7 @@ impl<'a> View<'a> {
         epsilon: f64,
         gradient: Gradient,
     ) -> Result<Arc<Array2<f64>>> {
-        let x = self.tokens(Site::NormalisedInput)?;
+        let x = self.tokens(Site::NORMALISED_INPUT)?;
         let make = || gradient(x.t(), self.operators().bases.view(), epsilon);
         own.get(epsilon.to_bits(), make)
     }
@@ -341,7 +341,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// As [`Self::recorded`].
     pub fn official(&self) -> Result<Arc<OfficialRate>> {
-        let projection = self.recorded(Site::Projection)?;
+        let projection = self.recorded(Site::PROJECTION)?;
         let make = || official_rate(projection, self.operators().prepared.len());
         self.shared.official.get((), make)
     }

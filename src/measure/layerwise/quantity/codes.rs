@@ -18,16 +18,16 @@ const LIPSCHITZ_MARGIN: f64 = 1.0001;
 
 quantities! {
     /// Of the block's input clamped to be feasible.
-    LASSO_CLAMPED = "lasso_clamped", "objective per token", [NormalisedAfterMssa],
+    LASSO_CLAMPED = "lasso_clamped", "objective per token", [NORMALISED_AFTER_MSSA],
         Plain(|view| objective(view, input(view)?.mapv(|v| v.max(0.0)).t()));
     /// Of the block's output.
-    LASSO_AFTER_ISTA = "lasso_after_ista", "objective per token", [NormalisedAfterMssa, AfterIsta],
-        Plain(|view| objective(view, view.tokens(Site::AfterIsta)?.t()));
+    LASSO_AFTER_ISTA = "lasso_after_ista", "objective per token", [NORMALISED_AFTER_MSSA, AFTER_ISTA],
+        Plain(|view| objective(view, view.tokens(Site::AFTER_ISTA)?.t()));
     /// Of the zero code.
-    LASSO_ZERO = "lasso_zero", "objective per token", [NormalisedAfterMssa],
+    LASSO_ZERO = "lasso_zero", "objective per token", [NORMALISED_AFTER_MSSA],
         Plain(|view| objective(view, Array2::zeros(input(view)?.t().dim()).view()));
     /// Of the solution.
-    LASSO_SOLUTION = "lasso_solution", "objective per token", [NormalisedAfterMssa],
+    LASSO_SOLUTION = "lasso_solution", "objective per token", [NORMALISED_AFTER_MSSA],
         Plain(|view| {
             let ista = view.operators().sparsifier()?;
             let bound = ista.lipschitz * LIPSCHITZ_MARGIN;
@@ -38,7 +38,7 @@ quantities! {
 }
 
 fn input(view: &View<'_>) -> Result<std::sync::Arc<Array2<f64>>> {
-    view.tokens(Site::NormalisedAfterMssa)
+    view.tokens(Site::NORMALISED_AFTER_MSSA)
 }
 
 /// Of a code (d, N), per token.

@@ -259,7 +259,7 @@ mod tests {
         const WITHOUT: Quantity = Quantity::new(&Entry {
             name: "forgetful",
             unit: "1",
-            sites: &[Site::AfterIsta],
+            sites: &[Site::AFTER_ISTA],
             of: READS,
         });
         let (network, input) = network();
@@ -268,7 +268,7 @@ mod tests {
             let error = measure_input(&network, &input, &asked, 0, 1).unwrap_err();
             let line = error.line();
             assert!(
-                line.contains("LayerInput for a quantity of [AfterIsta]"),
+                line.contains("LayerInput for a quantity of [AFTER_ISTA]"),
                 "{line}"
             );
         }

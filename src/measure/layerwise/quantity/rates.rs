@@ -17,40 +17,40 @@ quantities! {
     RATE = "rate", "nats", [LayerInput],
         At(|view, epsilon| rate(view, Site::LayerInput, epsilon));
     /// `R(LN1(Z^l))`: of the tokens that the official measurement projects.
-    NORMALISED_RATE = "normalised_rate", "nats", [NormalisedInput],
-        At(|view, epsilon| rate(view, Site::NormalisedInput, epsilon));
+    NORMALISED_RATE = "normalised_rate", "nats", [NORMALISED_INPUT],
+        At(|view, epsilon| rate(view, Site::NORMALISED_INPUT, epsilon));
     /// `R(LN2(Z^{l+1/2}))`.
-    RATE_BEFORE_ISTA = "rate_before_ista", "nats", [NormalisedAfterMssa],
-        At(|view, epsilon| rate(view, Site::NormalisedAfterMssa, epsilon));
+    RATE_BEFORE_ISTA = "rate_before_ista", "nats", [NORMALISED_AFTER_MSSA],
+        At(|view, epsilon| rate(view, Site::NORMALISED_AFTER_MSSA, epsilon));
     /// `R(Z^{l+1})`.
-    RATE_AFTER_ISTA = "rate_after_ista", "nats", [AfterIsta],
-        At(|view, epsilon| rate(view, Site::AfterIsta, epsilon));
+    RATE_AFTER_ISTA = "rate_after_ista", "nats", [AFTER_ISTA],
+        At(|view, epsilon| rate(view, Site::AFTER_ISTA, epsilon));
     /// `R(ReLU(LN2(Z^{l+1/2})))`: what a plain ReLU in place of ISTA would leave.
-    RATE_AFTER_RELU = "rate_after_relu", "nats", [NormalisedAfterMssa],
+    RATE_AFTER_RELU = "rate_after_relu", "nats", [NORMALISED_AFTER_MSSA],
         At(|view, epsilon| {
-            let tokens = view.tokens(Site::NormalisedAfterMssa)?;
+            let tokens = view.tokens(Site::NORMALISED_AFTER_MSSA)?;
             Ok(coding_rate(tokens.mapv(|v| v.max(0.0)).t(), epsilon)?.value)
         });
     /// `R^c(Z^{l+1/2} | U^l)`: the caption of the paper's figure.
-    SUBSPACE_RATE_AFTER_MSSA = "subspace_rate_after_mssa", "nats", [AfterMssa],
-        At(|view, epsilon| subspace(view, Site::AfterMssa, epsilon));
+    SUBSPACE_RATE_AFTER_MSSA = "subspace_rate_after_mssa", "nats", [AFTER_MSSA],
+        At(|view, epsilon| subspace(view, Site::AFTER_MSSA, epsilon));
     /// `R^c(Z^l | U^l)`: the same functional before the step.
     SUBSPACE_RATE_BEFORE_MSSA = "subspace_rate_before_mssa", "nats", [LayerInput],
         At(|view, epsilon| subspace(view, Site::LayerInput, epsilon));
     /// `R^c` after the step with `Z^{l+1/2}` scaled to the Frobenius norm of `Z^l`: what is left of
     /// a change when mere growth is taken out.
     SUBSPACE_RATE_AFTER_MSSA_NORM_MATCHED = "subspace_rate_after_mssa_norm_matched", "nats",
-        [LayerInput, AfterMssa],
+        [LayerInput, AFTER_MSSA],
         At(|view, epsilon| {
-            let (before, after) = (view.tokens(Site::LayerInput)?, view.tokens(Site::AfterMssa)?);
+            let (before, after) = (view.tokens(Site::LayerInput)?, view.tokens(Site::AFTER_MSSA)?);
             let ratio = frobenius(before.view()) / frobenius(after.view());
             let matched: Array2<f64> = &*after * ratio;
             own_subspaces(view, matched.t(), epsilon)
         });
     /// `R^c(Z^{l+1/2} | U^l)` with every token scaled to length 1.
-    UNIT_SUBSPACE_RATE_AFTER_MSSA = "unit_subspace_rate_after_mssa", "nats", [AfterMssa],
+    UNIT_SUBSPACE_RATE_AFTER_MSSA = "unit_subspace_rate_after_mssa", "nats", [AFTER_MSSA],
         At(|view, epsilon| {
-            let tokens = view.tokens(Site::AfterMssa)?;
+            let tokens = view.tokens(Site::AFTER_MSSA)?;
             own_subspaces(view, unit_tokens(tokens.t()).view(), epsilon)
         });
     /// `R^c(Z^l | U^l)` with every token scaled to length 1.
@@ -63,15 +63,15 @@ quantities! {
     ORTHONORMAL_RATE_BEFORE_MSSA = "orthonormal_rate_before_mssa", "nats", [LayerInput],
         At(|view, epsilon| orthonormal(view, Site::LayerInput, epsilon));
     /// `R^c(Z^{l+1} | Q^l)`.
-    ORTHONORMAL_RATE_AFTER_ISTA = "orthonormal_rate_after_ista", "nats", [AfterIsta],
-        At(|view, epsilon| orthonormal(view, Site::AfterIsta, epsilon));
+    ORTHONORMAL_RATE_AFTER_ISTA = "orthonormal_rate_after_ista", "nats", [AFTER_ISTA],
+        At(|view, epsilon| orthonormal(view, Site::AFTER_ISTA, epsilon));
     /// `R^c(Z^l | V)`, `V` the blocks of a random orthogonal matrix: exactly orthogonal subspaces that
     /// together are everything.
     COMPLETE_RATE_BEFORE_MSSA = "complete_rate_before_mssa", "nats", [LayerInput],
         At(|view, epsilon| complete(view, Site::LayerInput, epsilon));
     /// `R^c(Z^{l+1} | V)`.
-    COMPLETE_RATE_AFTER_ISTA = "complete_rate_after_ista", "nats", [AfterIsta],
-        At(|view, epsilon| complete(view, Site::AfterIsta, epsilon));
+    COMPLETE_RATE_AFTER_ISTA = "complete_rate_after_ista", "nats", [AFTER_ISTA],
+        At(|view, epsilon| complete(view, Site::AFTER_ISTA, epsilon));
 }
 
 fn rate(view: &View<'_>, site: Site, epsilon: f64) -> Result<f64> {

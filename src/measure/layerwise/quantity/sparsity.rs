@@ -7,14 +7,14 @@ use crate::model::probe::Site;
 
 quantities! {
     /// Nonzero fraction of `Z^{l+1}`, the official sparsity measurement.
-    NONZERO_AFTER_ISTA = "nonzero_after_ista", "fraction", [AfterIsta],
-        Plain(|view| fraction(view, Site::AfterIsta, |v| v != 0.0));
+    NONZERO_AFTER_ISTA = "nonzero_after_ista", "fraction", [AFTER_ISTA],
+        Plain(|view| fraction(view, Site::AFTER_ISTA, |v| v != 0.0));
     /// Nonzero fraction of `Z^{l+1/2}`, before the sparsification step.
-    NONZERO_BEFORE_ISTA = "nonzero_before_ista", "fraction", [AfterMssa],
-        Plain(|view| fraction(view, Site::AfterMssa, |v| v != 0.0));
+    NONZERO_BEFORE_ISTA = "nonzero_before_ista", "fraction", [AFTER_MSSA],
+        Plain(|view| fraction(view, Site::AFTER_MSSA, |v| v != 0.0));
     /// Positive fraction of `LN2(Z^{l+1/2})`: what a plain ReLU in place of ISTA would leave.
-    POSITIVE_BEFORE_ISTA = "positive_before_ista", "fraction", [NormalisedAfterMssa],
-        Plain(|view| fraction(view, Site::NormalisedAfterMssa, |v| v > 0.0));
+    POSITIVE_BEFORE_ISTA = "positive_before_ista", "fraction", [NORMALISED_AFTER_MSSA],
+        Plain(|view| fraction(view, Site::NORMALISED_AFTER_MSSA, |v| v > 0.0));
 }
 
 fn fraction(view: &View<'_>, site: Site, counts: fn(f32) -> bool) -> Result<f64> {

@@ -15,17 +15,17 @@ quantities! {
     EFFECTIVE_RANK = "effective_rank", "directions", [LayerInput],
         Plain(|view| effective_rank(view.tokens(Site::LayerInput)?.view()));
     /// Mean over tokens of the largest share of the energy of `LN1(z)` in one learned subspace.
-    PURITY = "purity", "share", [NormalisedInput],
+    PURITY = "purity", "share", [NORMALISED_INPUT],
         Plain(|view| purity(view, view.operators().frames.view()));
     /// The same with random orthogonal subspaces.
-    PURITY_RANDOM = "purity_random", "share", [NormalisedInput],
+    PURITY_RANDOM = "purity_random", "share", [NORMALISED_INPUT],
         Plain(|view| purity(view, view.random_bases()?.view()));
     /// Mean over tokens of the distance of `LN1(z)` from the nearest learned subspace, over its length.
-    NEAREST_SUBSPACE_RESIDUAL = "nearest_subspace_residual", "share", [NormalisedInput],
+    NEAREST_SUBSPACE_RESIDUAL = "nearest_subspace_residual", "share", [NORMALISED_INPUT],
         Plain(|view| residual(view, view.operators().frames.view()));
     /// The same with random orthogonal subspaces.
     NEAREST_SUBSPACE_RESIDUAL_RANDOM = "nearest_subspace_residual_random", "share",
-        [NormalisedInput],
+        [NORMALISED_INPUT],
         Plain(|view| residual(view, view.random_bases()?.view()));
 }
 
@@ -42,7 +42,7 @@ fn residual(view: &View<'_>, frames: ArrayView3<'_, f64>) -> Result<f64> {
 
 /// By token, the largest share of its energy in one subspace; 0 for a token of length zero.
 fn largest_shares(view: &View<'_>, frames: ArrayView3<'_, f64>) -> Result<Vec<f64>> {
-    let tokens = view.tokens(Site::NormalisedInput)?;
+    let tokens = view.tokens(Site::NORMALISED_INPUT)?;
     let mut largest = vec![0.0f64; tokens.nrows()];
     for frame in frames.outer_iter() {
         let inside = tokens.dot(&frame);
