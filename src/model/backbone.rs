@@ -430,11 +430,7 @@ mod tests {
     fn layers(plan: &[StepPlan], count: usize) -> Vec<Layer<f32, Cpu>> {
         let layer = |layer| {
             let mut own = Layer::blank(&Cpu::default(), D, plan).unwrap();
-            let names = |step| StepNames {
-                dialect: Dialect::Crate,
-                layer,
-                step,
-            };
+            let names = |step| StepNames::of_step(Dialect::Crate, layer, step);
             own.visit(names, &mut Initialise { seed: 3 }).unwrap();
             own
         };
@@ -487,11 +483,7 @@ mod tests {
             ],
         };
         for (layer, own) in layers.to_vec().iter_mut().enumerate() {
-            let names = |step| StepNames {
-                dialect: Dialect::Crate,
-                layer,
-                step,
-            };
+            let names = |step| StepNames::of_step(Dialect::Crate, layer, step);
             own.visit(names, &mut visitor).unwrap();
         }
         visitor.found

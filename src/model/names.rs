@@ -86,6 +86,15 @@ pub struct StepNames {
 }
 
 impl StepNames {
+    /// Those of a step, layer and step from 0.
+    pub fn of_step(dialect: Dialect, layer: usize, step: usize) -> Self {
+        Self {
+            dialect,
+            layer,
+            step,
+        }
+    }
+
     /// What the names of the LayerNorm's gain and bias begin with.
     pub fn norm(&self) -> String {
         let Self { layer, step, .. } = self;
@@ -149,12 +158,7 @@ fn visit_layers<E: Real, D: Device<E>>(
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     layers.iter_mut().enumerate().try_for_each(|(layer, own)| {
-        let names = |step| StepNames {
-            dialect,
-            layer,
-            step,
-        };
-        own.visit(names, visitor)
+        own.visit(|step| StepNames::of_step(dialect, layer, step), visitor)
     })
 }
 

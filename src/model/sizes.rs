@@ -4,6 +4,7 @@
 use super::checkpoint::{Checkpoint, READ};
 use super::config::{Architecture, Config, Pool, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE};
 use super::entry::{one_line, Unreadable};
+use super::names::{Dialect, Part, StepNames};
 use super::{layout, names};
 use crate::error::{Error, Result};
 
@@ -51,7 +52,8 @@ impl Checkpoint {
     fn infer_vit(&self, heads: usize, classes: Option<usize>) -> Result<Config> {
         let [embedded, channels, p1, p2] = self.dimensions(VIT_PATCHES)?;
         let [_, tokens, d] = self.dimensions("pos_embed")?;
-        let projection = "blocks.0.attn.qkv.weight";
+        let first = StepNames::of_step(Dialect::Vit, 0, 0);
+        let projection = &first.weight(Part::Projection);
         let [rows, _] = self.dimensions(projection)?;
         let classes = self.classes("head.weight", classes)?;
         if embedded != d {
@@ -65,7 +67,7 @@ impl Checkpoint {
             channels,
             classes,
             d,
-            depth: self.depth(|layer| format!("blocks.{layer}.norm1.weight")),
+            depth: self.depth(Dialect::Vit),
             heads,
             head_width: self.head_width(projection, rows, 3, heads)?,
             pool: if self.tensors.contains_key("fc_norm.weight") {
@@ -87,7 +89,8 @@ impl Checkpoint {
     ) -> Result<Config> {
         let [_, tokens, d] = self.dimensions("pos_embedding")?;
         let [embedded, patch_width] = self.dimensions("to_patch_embedding.2.weight")?;
-        let projection = "transformer.layers.0.0.fn.qkv.weight";
+        let [first, second] = [0, 1].map(|step| StepNames::of_step(Dialect::Crate, 0, step));
+        let projection = &first.weight(Part::Projection);
         let [rows, _] = self.dimensions(projection)?;
         let classes = self.classes("mlp_head.1.weight", classes)?;
         if embedded != d {
@@ -102,22 +105,18 @@ impl Checkpoint {
                 format!("[{d}, {channels} x a square patch] for `channels` {channels}"),
             ));
         };
-        let tied = self
-            .tensors
-            .contains_key("transformer.layers.0.0.fn.to_out.scale");
+        let tied = self.tensors.contains_key(&first.of(Part::OutputScale));
         // No shape shows that a dictionary is kept orthogonal.
         let own = self.config.map(|c| c.architecture);
         let orthogonal = own.is_some_and(Architecture::has_orthogonal_dictionary);
         // What a head reads of its projection shows how many projections there are.
-        let output = "transformer.layers.0.0.fn.to_out.0.weight";
+        let output = &first.weight(Part::Output);
         let inner = match self.tensors.contains_key(output) {
             true => self.dimensions::<2>(output)?[1],
             false => rows,
         };
         let mhsa = rows == inner.saturating_mul(3);
-        let mlp = self
-            .tensors
-            .contains_key("transformer.layers.0.1.fn.net.0.weight");
+        let mlp = self.tensors.contains_key(&second.weight(Part::Rise));
         let architecture = match (mhsa, mlp) {
             (false, false) => match (tied, orthogonal) {
                 (false, false) => Architecture::Crate,
@@ -139,7 +138,7 @@ impl Checkpoint {
             channels,
             classes,
             d,
-            depth: self.depth(|layer| format!("transformer.layers.{layer}.1.norm.weight")),
+            depth: self.depth(Dialect::Crate),
             heads,
             head_width: self.head_width(projection, rows, if mhsa { 3 } else { 1 }, heads)?,
             pool,
@@ -154,10 +153,11 @@ impl Checkpoint {
             .ok_or_else(|| self.misfit(positions, format!("[1, 1 + a square, {d}]")))
     }
 
-    /// Layers whose tensor `name` is there.
-    fn depth(&self, name: impl Fn(usize) -> String) -> usize {
+    /// Layers whose first LayerNorm is there.
+    fn depth(&self, dialect: Dialect) -> usize {
+        let norm = |layer| StepNames::of_step(dialect, layer, 0).norm();
         (0..)
-            .take_while(|&layer| self.tensors.contains_key(&name(layer)))
+            .take_while(|&layer| self.tensors.contains_key(&format!("{}.weight", norm(layer))))
             .count()
     }
 
