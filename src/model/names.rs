@@ -72,6 +72,8 @@ pub enum Part {
     Rise,
     /// And down.
     Fall,
+    /// What weighs the heads in token statistics attention.
+    Temperatures,
 }
 
 /// Where a step's parameters are named: layer and step from 0.
@@ -116,6 +118,7 @@ impl StepNames {
                     Part::Dictionary => "",
                     Part::Rise => ".net.0",
                     Part::Fall => ".net.2",
+                    Part::Temperatures => ".temp",
                 };
                 format!("transformer.layers.{layer}.{step}.fn{name}")
             }
@@ -127,6 +130,7 @@ impl StepNames {
                     Part::Dictionary => "dictionary",
                     Part::Rise => "mlp.fc1",
                     Part::Fall => "mlp.fc2",
+                    Part::Temperatures => "attn.temp",
                 };
                 format!("blocks.{layer}.{name}")
             }

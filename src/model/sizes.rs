@@ -157,7 +157,10 @@ impl Checkpoint {
     fn depth(&self, dialect: Dialect) -> usize {
         let norm = |layer| StepNames::of_step(dialect, layer, 0).norm();
         (0..)
-            .take_while(|&layer| self.tensors.contains_key(&format!("{}.weight", norm(layer))))
+            .take_while(|&layer| {
+                self.tensors
+                    .contains_key(&format!("{}.weight", norm(layer)))
+            })
             .count()
     }
 

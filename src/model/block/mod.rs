@@ -15,6 +15,7 @@ pub(super) mod kernel;
 pub mod mhsa;
 pub mod mlp;
 pub mod mssa;
+pub mod tssa;
 
 pub use attention::Place;
 use kernel::{Around, Kernel};
@@ -191,6 +192,8 @@ kinds! {
     Ista in ista,
     /// A transformer's perceptron.
     Mlp in mlp,
+    /// Compression by second moments.
+    Tssa in tssa,
 }
 
 /// A step without its parameters.
