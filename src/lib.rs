@@ -12,7 +12,7 @@
 //! | `l` | layer, from 0 in code, from 1 in tables and figures; `L` layers in all |
 //!
 //! # Floors, from the ground up
-//! [`error`], [`seed`], [`parallel`], [`artefact`] <- [`exact`], [`fused`], [`data`] <-
+//! [`error`], [`mask`], [`seed`], [`parallel`], [`artefact`] <- [`exact`], [`fused`], [`data`] <-
 //! [`model`] <- [`train`], [`measure`], [`claim`] <- [`harness`] <- experiments and the command line. A floor uses those
 //! below it and never those above.
 
@@ -23,6 +23,7 @@ pub mod error;
 pub mod exact;
 pub mod fused;
 pub mod harness;
+pub mod mask;
 pub mod measure;
 pub mod memory;
 pub mod model;

@@ -3,6 +3,8 @@
 
 use ndarray::{Array1, Array2, ArrayView2, ArrayView3, Axis};
 
+use crate::mask::Mask;
+
 /// `c = p / (N eps^2)`, the coefficient of one head.
 pub fn compression_coefficient(p: usize, tokens: usize, epsilon: f64) -> f64 {
     p as f64 / (tokens as f64 * epsilon * epsilon)
@@ -49,6 +51,39 @@ pub fn attention_map(
 ) -> Array2<f64> {
     let w = basis.t().dot(&z);
     softmax_columns((w.t().dot(&w) * scale).view())
+}
+
+/// [`attention_map`] under a mask: column `j` is what token `j` reads, zero where it may not.
+///
+/// # Shapes
+/// z (d, N), basis (d, p); gives (N, N).
+///
+/// # Example
+/// Under a causal mask the first token reads itself alone; the second has scores 0 and 0 with both.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mssa::masked_attention_map;
+/// use whitebox::mask::Mask;
+///
+/// let z = array![[1.0, 0.0], [0.0, 1.0]];
+/// let axis = array![[1.0], [0.0]];
+/// let map = masked_attention_map(z.view(), axis.view(), 1.0, Mask::Causal);
+/// assert_eq!(map, array![[1.0, 1.0 / 2.0], [0.0, 1.0 / 2.0]]);
+/// ```
+pub fn masked_attention_map(
+    z: ArrayView2<'_, f64>,
+    basis: ArrayView2<'_, f64>,
+    scale: f64,
+    mask: Mask,
+) -> Array2<f64> {
+    let w = basis.t().dot(&z);
+    let mut scores = w.t().dot(&w) * scale;
+    for ((read, reader), score) in scores.indexed_iter_mut() {
+        if !mask.allows(reader, read) {
+            *score = f64::NEG_INFINITY;
+        }
+    }
+    softmax_columns(scores.view())
 }
 
 // ANCHOR: ssa

@@ -13,6 +13,7 @@ use crate::exact::mssa::attention_update;
 use crate::exact::tssa::{memberships, tssa};
 use crate::fused;
 use crate::fused::product::{Matrix, Panels};
+use crate::mask::Mask;
 
 /// An attention, as it is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +105,7 @@ impl Operator {
                     heads,
                     head_width: p,
                     roles: fused::attention::Roles::One,
+                    mask: Mask::None,
                 };
                 let rows = fused::attention::forward(&operands.rows, z.ncols(), &weights);
                 std::hint::black_box(rows);

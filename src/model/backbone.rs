@@ -379,6 +379,7 @@ fn exchange_embedding(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::Mask;
     use crate::model::block::{ista, mhsa, mlp, mssa, Plan, StepPlan};
     use crate::model::names::{Dialect, StepNames};
     use crate::model::parameters::{Initialise, Parameter, Visitor};
@@ -387,11 +388,16 @@ mod tests {
     const D: usize = 12;
 
     fn mssa(output: mssa::OutputKind, skip: f64) -> StepPlan {
+        masked(output, skip, Mask::None)
+    }
+
+    fn masked(output: mssa::OutputKind, skip: f64, mask: Mask) -> StepPlan {
         let (heads, head_width) = (3, 5);
         let block = Plan::Mssa(mssa::Plan {
             heads,
             head_width,
             output,
+            mask,
         });
         step(block, Some(skip))
     }
@@ -417,12 +423,13 @@ mod tests {
         step(Plan::Mlp(mlp::Plan { hidden: 20 }), Some(1.0))
     }
 
-    fn mhsa() -> StepPlan {
+    fn mhsa(mask: Mask) -> StepPlan {
         let block = Plan::Mhsa(mhsa::Plan {
             heads: 2,
             head_width: 4,
             projection_bias: true,
             output: true,
+            mask,
         });
         step(block, Some(1.0))
     }
@@ -497,20 +504,33 @@ mod tests {
         use mssa::OutputKind::{Free, Tied};
         for (name, plan, count) in [
             ("CRATE", vec![mssa(Free, 1.0), ista()], 2),
-            ("a transformer", vec![mhsa(), mlp()], 2),
+            ("a transformer", vec![mhsa(Mask::None), mlp()], 2),
             ("attention alone", vec![mssa(Free, 0.3)], 3),
             ("a decoder", vec![ista(), mssa(Free, -1.0)], 2),
             ("a tied decoder", vec![ista(), mssa(Tied, -1.0)], 2),
+            (
+                "causal CRATE",
+                vec![masked(Free, 1.0, Mask::Causal), ista()],
+                2,
+            ),
+            ("GPT", vec![mhsa(Mask::Causal), mlp()], 2),
             ("no attention", vec![ista(), mlp()], 2),
             (
                 "all in one",
-                vec![mlp(), ista(), mhsa(), mssa(Tied, 0.5), mlp(), mlp()],
+                vec![
+                    mlp(),
+                    ista(),
+                    mhsa(Mask::None),
+                    mssa(Tied, 0.5),
+                    mlp(),
+                    mlp(),
+                ],
                 1,
             ),
         ] {
             let layers = layers(&plan, count);
             // Few tokens: the residual's form of ISTA; many: the folded one.
-            for tokens in [3, 40] {
+            for tokens in [3, 70] {
                 let (ours, oracle) = (run(&layers, false, tokens), run(&layers, true, tokens));
                 assert_eq!(ours.len(), oracle.len());
                 for ((of, a), (_, b)) in ours.iter().zip(&oracle) {
@@ -523,6 +543,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn under_a_causal_mask_what_comes_later_changes_nothing() {
+        use mssa::OutputKind::Free;
+        let causal = |plan: &[StepPlan]| {
+            let layers = layers(plan, 2);
+            let device = Cpu::default();
+            let weights = KernelWeights::default();
+            let after = |last: f32| {
+                let count = 70 * D;
+                let mut values: Vec<f32> = (0..count).map(|i| (0.7 * i as f32).sin()).collect();
+                values[count - D] = last;
+                let z = device.tensor_from_vec(values, (1, 70, D));
+                let made = Cpu::try_layers(&layers, 0..2, &weights, z, &mut NoProbe);
+                made.unwrap().as_vec()[..69 * D].to_vec()
+            };
+            after(0.0) == after(5.0)
+        };
+        assert!(causal(&[masked(Free, 1.0, Mask::Causal), ista()]));
+        assert!(causal(&[mhsa(Mask::Causal), mlp()]));
+        assert!(!causal(&[masked(Free, 1.0, Mask::None), ista()]));
+        assert!(!causal(&[mhsa(Mask::None), mlp()]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::block::{ista, mhsa, mlp, mssa, Plan, StepPlan};
 use crate::error::{Error, Result};
+use crate::mask::Mask;
 
 /// What the head reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -334,6 +335,7 @@ impl Config {
                 head_width,
                 projection_bias: vit,
                 output,
+                mask: Mask::None,
             })
         } else {
             Plan::Mssa(mssa::Plan {
@@ -344,6 +346,7 @@ impl Config {
                     (false, true) => mssa::OutputKind::Free,
                     (false, false) => mssa::OutputKind::Identity,
                 },
+                mask: Mask::None,
             })
         };
         let step = |block, skip| StepPlan {

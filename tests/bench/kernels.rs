@@ -11,6 +11,7 @@ use whitebox::fused::attention::{self, Roles};
 use whitebox::fused::buffer::Buffer;
 use whitebox::fused::layer_norm;
 use whitebox::fused::product::{product, Matrix, MatrixMut, Panels};
+use whitebox::mask::Mask;
 use whitebox::model::{Classifier, Config};
 use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::{parallel, seed, train};
@@ -48,6 +49,7 @@ fn attention(c: &mut Criterion) {
         heads: HEADS,
         head_width: D / HEADS,
         roles: Roles::One,
+        mask: Mask::None,
     };
     let mut group = c.benchmark_group("MSSA");
     for tokens in [65, TOKENS, 785, 2048] {

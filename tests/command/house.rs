@@ -26,6 +26,7 @@ const FLOORS: [&[&str]; 5] = [
     &[
         "artefact",
         "error",
+        "mask",
         "memory",
         "parallel",
         "seed",

@@ -19,6 +19,7 @@ use super::{Saved, Weights};
 use crate::fused::buffer::Buffer;
 use crate::fused::lanes::{self, exponential, LANES};
 use crate::fused::product::{add_transpose, product, Matrix, MatrixMut, Panels};
+use crate::mask::Mask;
 use crate::vectorised::vectorised;
 
 /// Rows of scores at a time, forward.
@@ -27,13 +28,15 @@ const STRIP: usize = 24;
 /// Tokens of a tile, backward. Part of a result.
 const TILE: usize = 64;
 
-/// `Q`, `K` and `V` of a head, (n, p), and `c`.
+/// `Q`, `K` and `V` of a head, (n, p), `c`, and the mask.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
     /// `[Q, K, V]`.
     pub roles: [Matrix<'a>; 3],
     /// `c`.
     pub scale: f32,
+    /// Which tokens a token reads.
+    pub mask: Mask,
 }
 
 /// The rows of the sample, and the columns of the head, that task `sample * heads + head` has in a matrix whose rows
@@ -58,6 +61,7 @@ fn head<'a>(stacked: &'a [f32], weights: &Weights<'_>, tokens: usize, task: usiz
     Head {
         roles: [of(0), of(1), of(2)],
         scale: weights.scale(),
+        mask: weights.mask,
     }
 }
 
@@ -104,16 +108,18 @@ pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) 
     let n = q.rows();
     let (keys, values) = (Panels::of(k.t()), Panels::of(v));
     let stride = n.next_multiple_of(LANES);
-    let made = n.next_multiple_of(16).min(keys.padded_columns());
     let mut scores = Buffer::unfilled(STRIP.min(n) * stride);
     let (largest, inverse) = statistics.split_at_mut(n);
     for top in (0..n).step_by(STRIP) {
         let rows = STRIP.min(n - top);
+        // What the last of these rows reads; the others no more.
+        let read_by_all = head.mask.count(top + rows - 1, n);
+        let made = read_by_all.next_multiple_of(16).min(keys.padded_columns());
         let strip = MatrixMut::strided(&mut scores, rows, made, stride);
         product(strip, q.row_block(top, rows), &keys, 1.0, false);
         let scores = &mut scores[..rows * stride];
         let (largest, inverse) = (&mut largest[top..top + rows], &mut inverse[top..top + rows]);
-        exponentials_of_rows(scores, n, head.scale, largest, inverse);
+        exponentials_of_rows(scores, top, n, head.mask, head.scale, largest, inverse);
         let strip = Matrix::strided(scores, rows, n, stride);
         product(read.row_block(top, rows), strip, &values, 1.0, false);
         scale_rows(read.row_block(top, rows), inverse);
@@ -121,17 +127,20 @@ pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) 
 }
 
 vectorised! {
-    /// Turns rows of scores into `exp(c (s - max s))`, and their padding into zeros.
+    /// Turns rows of scores, those of the tokens from `first` on, into `exp(c (s - max s))`, and what they do not read, and
+    /// their padding, into zeros.
     pub fn exponentials_of_rows(
         scores: &mut [f32],
+        first: usize,
         n: usize,
+        mask: Mask,
         scale: f32,
         largest: &mut [f32],
         inverse: &mut [f32]
     ) {
         let rows = scores.chunks_exact_mut(n.next_multiple_of(LANES));
-        for (row, (largest, inverse)) in rows.zip(largest.iter_mut().zip(inverse)) {
-            let (top, sum) = lanes::exponentials(row, n, scale);
+        for (index, (row, (largest, inverse))) in rows.zip(largest.iter_mut().zip(inverse)).enumerate() {
+            let (top, sum) = lanes::exponentials(row, mask.count(first + index, n), scale);
             (*largest, *inverse) = (top, 1.0 / sum);
         }
     }
@@ -155,10 +164,13 @@ fn attention_map(head: Head<'_>, statistics: &[f32], map: &mut [f32]) {
     let n = q.rows();
     make(map, q, &Panels::of(k.t()), n);
     let (largest, inverse) = statistics.split_at(n);
-    for (row, (largest, inverse)) in map.chunks_exact_mut(n).zip(largest.iter().zip(inverse)) {
-        for score in row {
+    let rows = map.chunks_exact_mut(n).zip(largest.iter().zip(inverse));
+    for (reader, (row, (largest, inverse))) in rows.enumerate() {
+        let (read, rest) = row.split_at_mut(head.mask.count(reader, n));
+        for score in read {
             *score = exponential((*score - largest) * head.scale) * inverse;
         }
+        rest.fill(0.0);
     }
 }
 
@@ -269,7 +281,17 @@ impl<'a> Back<'a> {
                     make(scores, wi, beside, columns);
                     let (a, e) = along.split_at_mut(rows * columns);
                     one_way(scores, da, self.rows(tall), self.head.scale, a, e);
+                    self.hide(a, e, columns);
                     add_transpose(e, rows);
+                } else if self.head.mask == Mask::Causal {
+                    // The tokens of the wide tile come before, and do not read: `A_ji` and `dS_ji` are zero.
+                    let scores = &mut scores[..rows * columns];
+                    make(scores, wi, beside, columns);
+                    let (a, e) = along.split_at_mut(rows * columns);
+                    one_way(scores, da, self.rows(tall), self.head.scale, a, e);
+                    let panels = Panels::of(of(w, wide));
+                    let e = Matrix::new(e, rows, columns);
+                    product(dw.row_block(tall.start, rows), e, &panels, 1.0, true);
                 } else {
                     let scores = &mut scores[..rows * 2 * columns];
                     make(scores, wi, beside, 2 * columns);
@@ -283,6 +305,15 @@ impl<'a> Back<'a> {
                 let below = Matrix::new(along, 2 * rows, columns).t();
                 let place = dw.row_block(wide.start, columns);
                 product(place, below, &panels[i][1], 1.0, true);
+            }
+        }
+    }
+
+    /// Zeros, in a tile of tokens with themselves, where a token does not read another.
+    fn hide(&self, a: &mut [f32], ds: &mut [f32], columns: usize) {
+        for values in [a, ds] {
+            for (reader, row) in values.chunks_exact_mut(columns).enumerate() {
+                row[self.head.mask.count(reader, columns)..].fill(0.0);
             }
         }
     }
@@ -313,11 +344,17 @@ impl<'a> Back<'a> {
         for (i, tall) in tiles.iter().enumerate() {
             for (j, wide) in tiles.iter().enumerate() {
                 let (rows, columns) = (tall.len, wide.len);
+                if !self.head.mask.allows(tall.start + rows - 1, wide.start) {
+                    continue;
+                }
                 let [scores, da, a, ds] =
                     [&mut scores, &mut da, &mut a, &mut ds].map(|b| &mut b[..rows * columns]);
                 make(scores, of(q, tall), &across_keys[j], columns);
                 make(da, of(self.dread, tall), &across_values[j], columns);
                 one_way(scores, da, self.rows(tall), self.head.scale, a, ds);
+                if i == j {
+                    self.hide(a, ds, columns);
+                }
                 let a = Matrix::new(a, rows, columns);
                 let ds = Matrix::new(ds, rows, columns);
                 let (tall, wide) = (tall.start, wide.start);
@@ -448,7 +485,7 @@ mod tests {
     }
 
     /// `W` and `dH` to `H` and `dW`, two samples of two heads of `p` dimensions.
-    fn kernel(roles: Roles, tokens: usize, p: usize) -> [Vec<f32>; 2] {
+    fn kernel(roles: Roles, mask: Mask, tokens: usize, p: usize) -> [Vec<f32>; 2] {
         let none = Panels::of(Matrix::new(&[], 0, 0));
         let gain = vec![1.0; 2 * p];
         let weights = Weights {
@@ -463,6 +500,7 @@ mod tests {
             heads: 2,
             head_width: p,
             roles,
+            mask,
         };
         let mut saved = Saved::unfilled(2 * tokens, &weights, None);
         let w = numbers(saved.projection.len(), 0.317);
@@ -475,7 +513,7 @@ mod tests {
     }
 
     /// The same by the formulas of the module above, in f64, every map whole.
-    fn formulas(roles: Roles, tokens: usize, p: usize) -> [Vec<f64>; 2] {
+    fn formulas(roles: Roles, mask: Mask, tokens: usize, p: usize) -> [Vec<f64>; 2] {
         let (n, inner) = (tokens, 2 * p);
         let columns = inner * roles.count();
         let w = numbers(2 * n * columns, 0.317);
@@ -494,7 +532,11 @@ mod tests {
             for i in 0..n {
                 let scores = (0..n)
                     .map(|j| scale * (0..p).map(|c| value(0, i, c) * value(1, j, c)).sum::<f64>());
-                let weights: Vec<f64> = scores.map(f64::exp).collect();
+                let read_by_i = |(j, score): (usize, f64)| match mask.allows(i, j) {
+                    true => score.exp(),
+                    false => 0.0,
+                };
+                let weights: Vec<f64> = scores.enumerate().map(read_by_i).collect();
                 let sum: f64 = weights.iter().sum();
                 let a: Vec<f64> = weights.iter().map(|w| w / sum).collect();
                 let da: Vec<f64> = (0..n)
@@ -517,17 +559,21 @@ mod tests {
 
     #[test]
     fn tiles_and_strips_make_what_whole_maps_do() {
-        for roles in [Roles::One, Roles::Three] {
+        let masks = [Mask::None, Mask::Causal];
+        for (roles, mask) in masks.map(|m| [(Roles::One, m), (Roles::Three, m)]).concat() {
             for (tokens, p) in [(1, 3), (5, 8), (64, 16), (65, 4), (130, 32)] {
-                let [read, dw] = kernel(roles, tokens, p);
-                let exact = formulas(roles, tokens, p);
+                let [read, dw] = kernel(roles, mask, tokens, p);
+                let exact = formulas(roles, mask, tokens, p);
                 for (found, exact) in [(read, &exact[0]), (dw, &exact[1])] {
                     // Sums of at most 2 n terms of sizes up to p: n p units of rounding are far above what they
                     // come to, and far below any wrong term.
                     let bound = (tokens * p + 16) as f64 * f64::from(f32::EPSILON);
                     for (found, exact) in found.iter().zip(exact) {
                         let error = (f64::from(*found) - exact).abs();
-                        assert!(error <= bound, "{roles:?} {tokens} {p}: {found} {exact}");
+                        assert!(
+                            error <= bound,
+                            "{roles:?} {mask:?} {tokens} {p}: {found} {exact}"
+                        );
                     }
                 }
             }
@@ -537,7 +583,8 @@ mod tests {
     #[test]
     fn avx2_and_avx512_make_the_same_bits() {
         for roles in [Roles::One, Roles::Three] {
-            let on = |limit| with(limit, || kernel(roles, 197, 64));
+            let both = || [Mask::None, Mask::Causal].map(|mask| kernel(roles, mask, 197, 64));
+            let on = |limit| with(limit, both);
             assert!(
                 on(Instructions::Avx2) == on(Instructions::Avx512),
                 "{roles:?}"
@@ -550,7 +597,8 @@ mod tests {
         let mut scores = vec![0.0; LANES];
         scores[1] = f32::NAN;
         let (mut largest, mut inverse) = ([0.0], [0.0]);
-        exponentials_of_rows(&mut scores, 3, 1.0, &mut largest, &mut inverse);
+        let (largest, inverse_of) = (&mut largest, &mut inverse);
+        exponentials_of_rows(&mut scores, 0, 3, Mask::None, 1.0, largest, inverse_of);
         assert!(inverse[0].is_nan());
     }
 }

@@ -23,6 +23,7 @@ use super::layer_norm;
 use super::layer_norm::Weights as Norm;
 use super::product::{product, Matrix, MatrixMut, Panels};
 use super::rows::sum_groups;
+use crate::mask::Mask;
 
 /// Parameters of the block.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,8 @@ pub struct Weights<'a> {
     pub head_width: usize,
     /// Who reads what from `W`.
     pub roles: Roles,
+    /// Which tokens a token reads: `S_ij` is minus infinity where `i` may not read `j`.
+    pub mask: Mask,
 }
 
 /// Whether queries, keys and values are one matrix.

@@ -7,6 +7,7 @@ use crate::fused::attention::{self, Roles};
 use crate::fused::buffer::Buffer;
 use crate::fused::product::Panels;
 use crate::fused::stack;
+use crate::mask::Mask;
 use crate::model::linear::Linear;
 use crate::model::ordered::{Affine, Norm};
 use crate::model::probe::{Probe, Site};
@@ -31,14 +32,20 @@ pub(super) fn attend<E: Real, D: Device<E>, T: Tape<E, D>>(
     queries: Heads<E, D, T>,
     keys: Heads<E, D, T>,
     values: Heads<E, D, T>,
+    mask: Mask,
     place: Place,
     probe: &mut impl Probe<E>,
 ) -> Result<Tokens<E, D, T>, D::Err> {
     let (b, heads, n, p) = *queries.shape();
+    let device = queries.device().clone();
     let attention = queries
         .try_matmul(keys)?
-        .try_mul(constant::<E>((p as f64).powf(-0.5)))?
-        .try_softmax::<Axis<3>>()?;
+        .try_mul(constant::<E>((p as f64).powf(-0.5)))?;
+    let attention = match mask {
+        Mask::None => attention,
+        Mask::Causal => attention.try_add(hidden::<E, D>(mask, &[b, heads, n], &device)?)?,
+    };
+    let attention = attention.try_softmax::<Axis<3>>()?;
     let site = Site::Attention(place.step);
     if probe.wants(site, place.layer) {
         let shape = [b, heads, n, n];
@@ -48,6 +55,25 @@ pub(super) fn attend<E: Real, D: Device<E>, T: Tape<E, D>>(
         .try_matmul(values)?
         .try_permute::<(usize, usize, usize, usize), Axes4<0, 2, 1, 3>>()?
         .try_reshape_like(&(b, n, heads * p))
+}
+
+/// What a score that no token may read is lowered by: far below any score, and still a number.
+const HIDDEN: f64 = -1e30;
+
+/// Zero where a token reads another, [`HIDDEN`] where it does not, (b, k, n, n).
+fn hidden<E: Real, D: Device<E>>(
+    mask: Mask,
+    &[b, heads, n]: &[usize; 3],
+    device: &D,
+) -> Result<Heads<E, D, NoneTape>, D::Err> {
+    let value = |index: usize| match mask.allows(index / n, index % n) {
+        true => E::default(),
+        false => constant(HIDDEN),
+    };
+    let values = (0..n * n).map(value).collect();
+    device
+        .try_tensor_from_vec(values, (n, n))?
+        .try_broadcast_like::<_, Axes2<0, 1>>(&(b, heads, n, n))
 }
 
 /// Parameters of an attention in the kernel's order.
@@ -60,6 +86,7 @@ pub(super) struct AttentionCopy {
     pub(super) heads: usize,
     pub(super) head_width: usize,
     pub(super) roles: Roles,
+    pub(super) mask: Mask,
 }
 
 impl Copied for AttentionCopy {
@@ -72,6 +99,7 @@ impl Copied for AttentionCopy {
             heads: self.heads,
             head_width: self.head_width,
             roles: self.roles,
+            mask: self.mask,
         })
     }
 }

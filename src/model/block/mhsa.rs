@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::exact::coding_rate::bases_from_projection;
 use crate::fused::attention::{self, Roles};
 use crate::fused::stack;
+use crate::mask::Mask;
 use crate::model::linear::{project, Linear};
 use crate::model::names::{Part, StepNames};
 use crate::model::operators::widened;
@@ -34,6 +35,8 @@ pub struct Mhsa<E: Dtype, D: Device<E>> {
     pub output: Option<Linear<E, D>>,
     /// Heads, `K`.
     pub heads: usize,
+    /// Which tokens a token reads.
+    pub mask: Mask,
 }
 
 /// What fixes the block apart from its parameters and the width of a token.
@@ -47,6 +50,8 @@ pub struct Plan {
     pub projection_bias: bool,
     /// Whether there is an output projection.
     pub output: bool,
+    /// Which tokens a token reads.
+    pub mask: Mask,
 }
 
 impl Plan {
@@ -79,6 +84,7 @@ impl Plan {
                 false => None,
             },
             heads: self.heads,
+            mask: self.mask,
         })
     }
 }
@@ -115,7 +121,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mhsa<E, D> {
             .try_slice((0..b, 0..n, 0..inner))?
             .try_reshape_like(&shape)?
             .try_permute::<_, Axes4<0, 2, 1, 3>>()?;
-        let read = attend(queries, keys, values, place, probe)?;
+        let read = attend(queries, keys, values, self.mask, place, probe)?;
         match &self.output {
             Some(output) => output.try_forward(read),
             None => Ok(read),
@@ -182,6 +188,7 @@ impl Kernel for Mhsa<f32, Cpu> {
             heads: self.heads,
             head_width: rows / 3 / self.heads,
             roles: Roles::Three,
+            mask: self.mask,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::exact::coding_rate::bases_from_projection;
 use crate::fused::attention::{self, Roles};
 use crate::fused::stack;
+use crate::mask::Mask;
 use crate::model::linear::{project, Linear};
 use crate::model::names::{Part, StepNames};
 use crate::model::operators::{number, widened};
@@ -34,6 +35,8 @@ pub struct Mssa<E: Dtype, D: Device<E>> {
     pub output: Output<E, D>,
     /// Heads, `K`.
     pub heads: usize,
+    /// Which tokens a token reads.
+    pub mask: Mask,
 }
 
 /// What takes the heads of MSSA, side by side, back to a token.
@@ -57,6 +60,8 @@ pub struct Plan {
     pub head_width: usize,
     /// What takes the heads back to a token.
     pub output: OutputKind,
+    /// Which tokens a token reads.
+    pub mask: Mask,
 }
 
 /// See [`Output`].
@@ -99,6 +104,7 @@ impl Plan {
                 OutputKind::Tied => Output::Tied(device.try_zeros()?),
             },
             heads: self.heads,
+            mask: self.mask,
         })
     }
 }
@@ -124,7 +130,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mssa<E, D> {
             .retaped::<T>()
             .try_add(constant::<E>(0.0))?
             .try_permute::<(usize, usize, usize, usize), Axes4<0, 1, 3, 2>>()?;
-        let read = attend(w.retaped::<T>(), keys, w, place, probe)?;
+        let read = attend(w.retaped::<T>(), keys, w, self.mask, place, probe)?;
         match &self.output {
             Output::Identity => Ok(read),
             Output::Free(output) => output.try_forward(read),
@@ -221,6 +227,7 @@ impl Kernel for Mssa<f32, Cpu> {
             heads: self.heads,
             head_width: inner / self.heads,
             roles: Roles::One,
+            mask: self.mask,
         })
     }
 

@@ -92,7 +92,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Tssa<E, D> {
         let lengths = squares
             .retaped::<T>()
             .try_sum::<(usize, usize, usize), Axis<2>>()?
-            .try_clamp(constant::<E>(SMALLEST_SQUARE), E::max_value())?;
+            .try_clamp(SMALLEST_SQUARE, f64::from(f32::MAX))?;
         let temperatures = self.temperatures.clone();
         let memberships = squares
             .retaped::<T>()
