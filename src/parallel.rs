@@ -18,6 +18,9 @@ pub fn default_threads() -> usize {
 ///
 /// # Errors
 /// The error of the first piece, in order, that failed; [`Error::Thread`] if no thread can start.
+///
+/// # Panics
+/// If `work` does.
 pub fn map<T: Send>(
     pieces: usize,
     threads: usize,
@@ -66,7 +69,11 @@ pub fn map<T: Send>(
 /// other, and `then` on `threads` threads beside it: for a device that belongs to one thread.
 ///
 /// # Errors
-/// As [`map`].
+/// The first error of `first`, at which no more is begun; else the error of the first piece, in order, whose `then`
+/// failed; [`Error::Thread`] if no thread can start.
+///
+/// # Panics
+/// If `first` does. `then` must not: what it has not finished is waited for.
 pub fn pipeline<A: Send, T: Send>(
     pieces: usize,
     threads: usize,
@@ -109,6 +116,9 @@ pub fn pipeline<A: Send, T: Send>(
 ///
 /// # Errors
 /// [`Error::Thread`] if no thread can start.
+///
+/// # Panics
+/// If `work` does.
 pub fn within<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
     if threads == rayon::current_num_threads() {
         return Ok(rayon::scope(|_| work()));

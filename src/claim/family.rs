@@ -5,7 +5,7 @@
 pub struct Family {
     /// Letters of its ids.
     pub letters: &'static str,
-    /// For people.
+    /// The title of its page.
     pub title: &'static str,
     /// The catalogue's numbers go from 1 to this; what has a higher number or a word after it is a further
     /// question of this project.

@@ -75,7 +75,7 @@ impl Measured {
         }
     }
 
-    /// The same from what is left of the values.
+    /// The mean of values of which the summary is left, with Student's limits.
     pub fn summary(unit: Unit, summary: &Summary) -> Self {
         Self {
             value: summary.mean,

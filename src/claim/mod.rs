@@ -1,5 +1,6 @@
 //! Claims: what is said, by whom, what has to hold, and how it came out. Criteria are data, fixed in the source
-//! before a run, and each carries how its number is read off the results.
+//! before a run, and each carries how its number is read off the results. Knows no experiment and measures nothing: it
+//! imports [`crate::measure::statistics`] alone. Begin with [`Claim`], then [`verdict`].
 //!
 //! | file | what |
 //! |---|---|
@@ -36,7 +37,7 @@ impl Whose {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Authors, Self::Critics, Self::Project];
 
-    /// For people.
+    /// The word in tables.
     pub fn word(self) -> &'static str {
         match self {
             Self::Authors => "authors",
@@ -149,19 +150,19 @@ impl<R> Criterion<R> {
         }
     }
 
-    /// The same as a secondary criterion.
+    /// This criterion, in the role [`Role::Secondary`].
     pub const fn secondary(mut self) -> Self {
         self.role = Role::Secondary;
         self
     }
 
-    /// The same as a control.
+    /// This criterion, in the role [`Role::Control`].
     pub const fn control(mut self) -> Self {
         self.role = Role::Control;
         self
     }
 
-    /// The same as a check.
+    /// This criterion, in the role [`Role::Check`].
     pub const fn check(mut self) -> Self {
         self.role = Role::Check;
         self

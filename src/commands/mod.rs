@@ -1,4 +1,5 @@
-//! One file per sub-command: flags, and the few calls they mean.
+//! The `whitebox` command, one file per sub-command: flags, and the few calls of the library they mean. It may import
+//! everything public; nothing imports it. Begin with `rate`, which reads a file and prints numbers.
 
 pub(crate) mod checkpoint;
 pub(crate) mod evaluate;

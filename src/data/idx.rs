@@ -119,7 +119,8 @@ fn locate(folder: &Path, name: &str) -> PathBuf {
 /// Reads one split of an MNIST-like folder.
 ///
 /// # Errors
-/// As [`read`], and [`Error::File`] if images and labels disagree or a label is not below `classes`.
+/// [`Error::Io`], or [`Error::File`] on a wrong magic number, truncation or trailing bytes, if images and labels
+/// disagree, or if a label is not below `classes`.
 pub fn mnist_like(
     folder: &Path,
     data_set: &str,

@@ -1,4 +1,7 @@
-//! Labelled images: files first checked, then decoded. And tokens drawn from a model.
+//! Labelled images: files first checked, then decoded. And tokens drawn from a model. Every reader names the file and
+//! what is wrong with it; every draw is named by a seed, a stream and a number. Imports [`crate::error`],
+//! [`crate::seed`], [`crate::artefact`] and, for LAPACK on one thread, [`crate::exact`]; no network and no dfdx. Begin
+//! with [`Images`], which is what training and measuring take, or with [`subspaces`] for tokens.
 //!
 //! | file | what |
 //! |---|---|
@@ -178,7 +181,7 @@ impl Images {
     /// Picture `index` as it is kept, at its own size.
     ///
     /// # Errors
-    /// Those of [`Picture::decode`].
+    /// [`Error::Io`], or [`Error::File`] if it does not decode.
     pub fn picture(&self, index: usize) -> Result<Picture<'_>> {
         match &self.store {
             Store::Bytes(bytes) => {
@@ -268,7 +271,7 @@ impl Images {
     /// they are not of that size.
     ///
     /// # Errors
-    /// As [`Images::picture`].
+    /// [`Error::Io`], or [`Error::File`] if a picture does not decode.
     pub fn normalised(
         &self,
         indices: impl IntoIterator<Item = usize>,

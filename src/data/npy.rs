@@ -37,7 +37,7 @@ pub fn read<D: Dimension>(path: &Path, axes: &str) -> Result<ndarray::Array<f64,
 /// Reads an array with any axes, as f64.
 ///
 /// # Errors
-/// As [`read`].
+/// [`Error::Io`]; [`Error::File`] if the file is damaged or of another type.
 pub fn read_any(path: &Path) -> Result<ArrayD<f64>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, e, "name an .npy file"))?;
     parse(&bytes).map_err(|Refused { got, remedy }| {

@@ -128,7 +128,8 @@ impl DataArguments {
     /// files.
     ///
     /// # Errors
-    /// As [`DataArguments::read`].
+    /// [`Error::Argument`] if a folder is needed and not given, or `classes` and not asked for; else the
+    /// reader's own.
     pub fn draw(&self, split: Split, limit: Option<usize>, seed: u64) -> Result<Images> {
         let decoded = if self.data == DataName::ImageFolder {
             None

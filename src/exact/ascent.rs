@@ -20,8 +20,27 @@ const STILL: f64 = 1e-26;
 /// # Shapes
 /// start (d, N); `gradient` and `project` keep the shape.
 ///
+/// # Example
+/// `-4 sum (z - 1)^2` has the gradient `8 (1 - z)`. A first step of 1/16 goes half of the way, the second, of the
+/// inverse curvature 1/8, the rest.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ascent::ascend;
+///
+/// let start = array![[9.0, 1.0], [-3.0, 5.0]];
+/// let slope = |z: &ndarray::Array2<f64>| Ok((1.0 - z) * 8.0);
+/// let once = ascend(start.clone(), 1, 1.0 / 16.0, slope, Ok)?;
+/// assert_eq!(once, array![[5.0, 1.0], [-1.0, 3.0]]);
+/// let twice = ascend(start, 2, 1.0 / 16.0, slope, Ok)?;
+/// assert_eq!(twice, array![[1.0, 1.0], [1.0, 1.0]]);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of `gradient` and `project`.
+///
+/// # Panics
+/// If one of them changes the shape.
 pub fn ascend(
     start: Array2<f64>,
     iterations: usize,

@@ -14,9 +14,9 @@ pub trait Number:
 {
     /// Largest relative error of one operation.
     const UNIT_ROUNDOFF: f64;
-    /// Exact.
+    /// `x`, exactly.
     fn of(x: f64) -> Self;
-    /// Rounded.
+    /// The nearest f64.
     fn to_f64(self) -> f64;
     /// Square root of a number `>= 0`.
     fn root(self) -> Self;
@@ -45,7 +45,17 @@ impl Number for f64 {
     }
 }
 
-/// `high + low`, with `low` at most half a unit in the last place of `high`.
+/// `high + low`, with `low` at most half a unit in the last place of `high`: about 32 decimal digits.
+///
+/// # Example
+/// A third three times, and what is lost beside 1 in doubles.
+/// ```
+/// use whitebox::exact::double_double::{DoubleDouble, Number};
+///
+/// let [one, three, tiny] = [1.0, 3.0, 1e-25].map(DoubleDouble::of);
+/// assert!((one / three * three - one).to_f64().abs() < 1e-31);
+/// assert!((one + tiny - one).to_f64() == 1e-25 && 1.0 + 1e-25 - 1.0 == 0.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DoubleDouble {
     high: f64,
@@ -59,7 +69,7 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - part)) + (b - part))
 }
 
-/// As [`two_sum`], for `|a| >= |b|`.
+/// `a + b` exactly, as rounded sum and error, for `|a| >= |b|`.
 fn renormalise(a: f64, b: f64) -> DoubleDouble {
     let high = a + b;
     DoubleDouble {

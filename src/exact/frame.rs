@@ -6,10 +6,22 @@ use ndarray_linalg::QR;
 use super::single_threaded_blas;
 use crate::error::{Error, Result};
 
-/// An orthonormal basis of the span of `basis`.
+/// An orthonormal basis `Q` of the span of `basis`, by QR: `Q Q^T` is the projection onto it.
 ///
 /// # Shapes
-/// `basis` (d, p) with independent columns, p <= d; gives (d, p).
+/// basis (d, p) with independent columns, p <= d; gives (d, p).
+///
+/// # Example
+/// The line through (3, 4) is that through (3/5, 4/5), of either sign.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::frame::frame;
+///
+/// let unit = frame(array![[3.0], [4.0]].view())?;
+/// let projection = array![[9.0, 12.0], [12.0, 16.0]] / 25.0;
+/// assert!((unit.dot(&unit.t()) - projection).iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Lapack`] if the input is not finite.

@@ -12,7 +12,18 @@ use crate::vectorised::vectorised;
 /// symmetric to the last bit. It stands by column, as LAPACK wants it.
 ///
 /// # Shapes
-/// `b` (m, n), all steps as they are in memory: by row or by column, else it is copied first.
+/// `b` (m, n), by row or by column in memory, else it is copied first; gives (n, n).
+///
+/// # Example
+/// Columns (1, 3) and (2, 4): squares 10 and 20, product 14.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::gram::gram;
+///
+/// let found = gram(array![[1.0, 2.0], [3.0, 4.0]].view())?;
+/// assert_eq!(found, array![[10.0, 14.0], [14.0, 20.0]]);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Size`] for sizes over `i32`, the largest that BLAS takes.
@@ -136,6 +147,20 @@ vectorised! {
     ///
     /// # Shapes
     /// `l` (n, n) by column, `n` the length of `d`; above the diagonal it is not read.
+    ///
+    /// # Example
+    /// `L = [[2, 0], [1, 1]]`: `A^-1 = [[1/2, -1/2], [-1/2, 1]]`, `A^-2` has the diagonal 1/2, 5/4.
+    /// ```
+    /// use whitebox::exact::gram::sums_over_inverse;
+    ///
+    /// let by_column = [2.0, 1.0, f64::NAN, 1.0];
+    /// let (sum, trace) = sums_over_inverse(&by_column, &[3.0, 5.0]);
+    /// assert_eq!(sum, 9.0 / 2.0 + 2.0 * 15.0 / 2.0 + 25.0);
+    /// assert_eq!(trace, (1.0 / 2.0 + 1.0) - (1.0 / 2.0 + 5.0 / 4.0));
+    /// ```
+    ///
+    /// # Panics
+    /// If `l` is shorter.
     pub fn sums_over_inverse(l: &[f64], d: &[f64]) -> (f64, f64) {
         let n = d.len();
         let width = n.div_ceil(LANES);

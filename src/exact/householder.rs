@@ -25,6 +25,25 @@ pub struct RowwiseQr<T> {
 impl<T: Number> RowwiseQr<T> {
     /// Factors `matrix`, which has at least as many rows as columns. Entries should be at most
     /// about 1 in size; nothing overflows then, and products of entries below 1e-154 are lost.
+    ///
+    /// # Shapes
+    /// matrix (m, n), `m >= n`.
+    ///
+    /// # Example
+    /// Columns (3, 4) and (0, 5): the determinant is 15, the inverse `[[5, 0], [-4, 3]] / 15`.
+    /// ```
+    /// use ndarray::array;
+    /// use whitebox::exact::householder::RowwiseQr;
+    ///
+    /// let qr = RowwiseQr::<f64>::new(array![[3.0, 0.0], [4.0, 5.0]].view());
+    /// assert!((qr.ln_abs_det(1.0) - 15f64.ln()).abs() < 1e-15);
+    /// let (inverse, _) = qr.pseudo_inverse();
+    /// let exact = array![[5.0, 0.0], [-4.0, 3.0]] / 15.0;
+    /// assert!((inverse - exact).iter().all(|v| v.abs() < 1e-15));
+    /// ```
+    ///
+    /// # Panics
+    /// In a debug build, if there are more columns than rows.
     pub fn new(matrix: ArrayView2<'_, T>) -> Self {
         let (m, n) = matrix.dim();
         debug_assert!(m >= n);
@@ -89,7 +108,7 @@ impl<T: Number> RowwiseQr<T> {
         }
     }
 
-    /// `ln |det R|` of the matrix times `power`, a power of two.
+    /// `ln |det R| = 1/2 logdet(M^T M)` of the matrix times `power`, a power of two; minus infinity without full rank.
     pub fn ln_abs_det(&self, power: f64) -> f64 {
         self.diagonal
             .iter()
@@ -97,8 +116,8 @@ impl<T: Number> RowwiseQr<T> {
             .sum()
     }
 
-    /// The pseudo-inverse, (n, m), and how much `ln |det R|` can change with `M`. Zero pivots give
-    /// zero rows.
+    /// The pseudo-inverse `M^+ = R^{-1} Q^T` of (m, n), which is (n, m), and how much `ln |det R|` can change with `M`.
+    /// Zero pivots give zero rows.
     pub fn pseudo_inverse(&self) -> (Array2<f64>, Sensitivity) {
         let (n, m) = (self.columns.len(), self.row_order.len());
         // Q's first n columns, by running the reflectors backwards over unit vectors.

@@ -1,16 +1,16 @@
-//! Sparse codes (NeurIPS 2023, section 2.4; book, chapter 4): the non-negative LASSO
+//! Sparse codes (NeurIPS 2023, section 2.4; book (4.2.17) to (4.2.19)): the non-negative LASSO
 //!
 //! `F(X) = lambda ||X||_1 + 1/2 ||Z - D X||_F^2` over `X >= 0`,
 //!
-//! its proximal-gradient step, and its solution. Columns are tokens.
+//! its proximal-gradient step, and its solution. Columns are tokens. `D` has no unit, `X` and `lambda` that of `Z`.
 
 use ndarray::{Array2, ArrayView2};
 
 // ANCHOR: lasso_objective
-/// `F(X)`, for any sign of `X`.
+/// `F(X) = lambda ||X||_1 + 1/2 ||Z - D X||_F^2`, in the squared unit of `Z`, for any sign of `X` (book (4.2.17)).
 ///
 /// # Shapes
-/// x and z (d, N), dictionary (d, d).
+/// x (m, N), z (d, N), dictionary (d, m); in the papers `m = d`.
 ///
 /// # Example
 /// A quarter turn for `D`: the code (3/2, 0) is read as (0, 3/2), off by (1, 1/2).
@@ -23,6 +23,9 @@ use ndarray::{Array2, ArrayView2};
 /// let objective = lasso_objective(x.view(), z.view(), turn.view(), 0.5);
 /// assert_eq!(objective, 0.5 * 1.5 + 0.5 * (1.0 + 0.25));
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn lasso_objective(
     x: ArrayView2<'_, f64>,
     z: ArrayView2<'_, f64>,
@@ -34,9 +37,14 @@ pub fn lasso_objective(
 }
 // ANCHOR_END: lasso_objective
 
-/// `argmin_{X >= 0} threshold sum(X) + 1/2 ||X - V||_F^2 = ReLU(V - threshold)`.
+/// `argmin_{X >= 0} threshold sum(X) + 1/2 ||X - V||_F^2 = ReLU(V - threshold)`: the proximal map of the 1-norm and the
+/// constraint (claim C-THY-16).
+///
+/// # Shapes
+/// v of any shape, which is kept.
 ///
 /// # Example
+/// What is above a half moves down by it, the rest is zero.
 /// ```
 /// use ndarray::array;
 /// use whitebox::exact::ista::nonnegative_shrinkage;
@@ -49,10 +57,11 @@ pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f
 }
 
 // ANCHOR: proximal_step
-/// One proximal-gradient step on `F` from `x`: `ReLU(X + eta D^T (Z - D X) - eta lambda)`.
+/// One proximal-gradient step on `F` from `x`: `ReLU(X + eta D^T (Z - D X) - eta lambda)`; it does not raise `F` for
+/// `eta <= 1 / ||D||_2^2` (Beck and Teboulle 2009).
 ///
 /// # Shapes
-/// x and z (d, N), dictionary (d, d); gives (d, N).
+/// x (m, N), z (d, N), dictionary (d, m); gives (m, N).
 ///
 /// # Example
 /// From the zero code the step sees `D^T Z` alone: half of (2, -1), less half of lambda.
@@ -66,6 +75,9 @@ pub fn nonnegative_shrinkage(v: ArrayView2<'_, f64>, threshold: f64) -> Array2<f
 /// let x = proximal_step(zero.view(), z.view(), turn.view(), 0.5, 0.5);
 /// assert_eq!(x, array![[0.75], [0.0]]);
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn proximal_step(
     x: ArrayView2<'_, f64>,
     z: ArrayView2<'_, f64>,
@@ -79,7 +91,7 @@ pub fn proximal_step(
 }
 // ANCHOR_END: proximal_step
 
-/// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda)` (NeurIPS 2023, eq. 17): the step from
+/// `ISTA(Z | D) = ReLU(Z + eta D^T (Z - D Z) - eta lambda)` (NeurIPS 2023 (17); book (4.2.19)): the step from
 /// `X = Z`, which is not feasible where `Z` is negative.
 ///
 /// # Shapes
@@ -96,6 +108,9 @@ pub fn proximal_step(
 /// let code = ista(z.view(), turn.view(), 1.0, 0.5);
 /// assert_eq!(code, array![[1.5], [0.0]]);
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn ista(
     z: ArrayView2<'_, f64>,
     dictionary: ArrayView2<'_, f64>,
@@ -106,7 +121,7 @@ pub fn ista(
 }
 
 /// The minimiser of `F` by accelerated proximal gradient (FISTA; Beck and Teboulle 2009) from zero,
-/// with restarts, after `iterations` steps of `1 / lipschitz`, where `lipschitz >= ||D||_2^2`.
+/// with restarts, after `iterations` steps of `1 / lipschitz`, where `lipschitz >= ||D||_2^2` (book (4.2.17)).
 ///
 /// # Shapes
 /// z (d, N), dictionary (d, d); gives (d, N).
@@ -122,6 +137,9 @@ pub fn ista(
 /// let code = lasso_solution(z.view(), turn.view(), 0.5, 1.0, 1);
 /// assert_eq!(code, array![[1.5], [0.0]]);
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn lasso_solution(
     z: ArrayView2<'_, f64>,
     dictionary: ArrayView2<'_, f64>,

@@ -2,23 +2,35 @@
 
 use ndarray::ArrayView2;
 
-/// `<A, B>`, the sum of the products of entries at the same place.
+/// `<A, B> = tr(A^T B)`, the sum of the products of entries at the same place.
 ///
 /// # Shapes
-/// `a` and `b` of the same shape.
+/// a and b of the same shape.
 pub fn inner(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     a.iter().zip(b.iter()).map(|(a, b)| a * b).sum()
 }
 
-/// `||A||_F`.
+/// `||A||_F = sqrt(<A, A>)`, for any shape.
 pub fn frobenius(a: ArrayView2<'_, f64>) -> f64 {
     a.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// `<A, B> / (||A||_F ||B||_F)`; 0 if one of them is zero.
+/// `<A, B> / (||A||_F ||B||_F)`, without unit, from -1 to 1; 0 if one of them is zero.
 ///
 /// # Shapes
-/// As [`inner`].
+/// a and b of the same shape.
+///
+/// # Example
+/// `<A, B> = 3`, lengths 5 and 1.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::linear::{cosine, frobenius, inner};
+///
+/// let (a, b) = (array![[3.0, 0.0], [0.0, 4.0]], array![[1.0, 0.0], [0.0, 0.0]]);
+/// assert_eq!(inner(a.view(), b.view()), 3.0);
+/// assert_eq!(frobenius(a.view()), 5.0);
+/// assert_eq!(cosine(a.view(), b.view()), 3.0 / 5.0);
+/// ```
 pub fn cosine(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     let lengths = frobenius(a) * frobenius(b);
     if lengths == 0.0 {

@@ -65,14 +65,14 @@ pub enum Method {
     Cholesky,
     /// Row-wise stable QR.
     RowwiseQr,
-    /// The same in numbers of 32 digits.
+    /// Row-wise stable QR in numbers of 32 digits.
     DoubleDoubleQr,
 }
 
-/// `1/2 logdet(I + B^T B)` in nats.
+/// `1/2 logdet(I + B^T B)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogDeterminant {
-    /// The value, at least 0.
+    /// The value in nats, at least 0.
     pub value: f64,
     /// Bound on its relative error; 0 for the value 0.
     pub relative_error_bound: f64,
@@ -106,7 +106,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// `name` is what an error message calls the matrix.
+    /// Of a matrix of any shape but empty. `name` is what an error message calls it.
     ///
     /// # Errors
     /// [`Error::Shape`] if it is empty, [`Error::Domain`] if an entry is NaN or infinite.
@@ -114,10 +114,10 @@ impl Prepared {
         Self::of(name, matrix.to_owned())
     }
 
-    /// [`Self::new`] of a matrix that nobody else needs.
+    /// [`Self::new`] of a matrix, of any shape but empty, that nobody else needs: it is scaled in place.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Shape`] if it is empty, [`Error::Domain`] if an entry is NaN or infinite.
     pub fn of(name: &str, matrix: Array2<f64>) -> Result<Self> {
         if matrix.is_empty() {
             return Err(Error::shape(
@@ -174,6 +174,8 @@ pub struct ScaledTokens<'a> {
 }
 
 impl<'a> ScaledTokens<'a> {
+    /// `B` for the tokens, or for their projection where there is a basis; `epsilon` in the units of the tokens.
+    ///
     /// # Shapes
     /// tokens (d, N), basis (d, p).
     ///
@@ -264,7 +266,7 @@ impl<'a> ScaledTokens<'a> {
         (factor, ratio_scale - epsilon_scale + 2)
     }
 
-    /// `sqrt(f / N) / eps`, the factor between `B` and the tokens.
+    /// `sqrt(f / N) / eps`, the factor between `B` and the tokens; `f` is `p` where there is a basis, else `d`.
     pub fn multiplier(&self) -> f64 {
         let (factor, exponent) = self.factor();
         scale(factor.to_f64(), exponent)
@@ -328,19 +330,47 @@ fn frobenius(matrix: ArrayView2<'_, f64>) -> f64 {
     norm(&entries())
 }
 
-/// `1/2 logdet(I + B^T B)`. See the module's documentation.
+/// `1/2 logdet(I + B^T B)`, nats, with a bound on its error: see the module's documentation for the ways.
+///
+/// # Example
+/// `B = Z` for two tokens of width 2 and `epsilon = 1`: `I + Z Z^T = [[3, 1], [1, 2]]` has the determinant 5.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::log_determinant::{half_log_determinant, Prepared, ScaledTokens};
+///
+/// let z = Prepared::new("tokens", array![[1.0, 1.0], [0.0, 1.0]].view())?;
+/// let found = half_log_determinant(&ScaledTokens::new(&z, None, 1.0)?)?;
+/// assert!((found.value - 0.5 * 5f64.ln()).abs() <= found.relative_error_bound * found.value);
+/// assert!(found.relative_error_bound < 5e-13);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Lapack`] if LAPACK fails on what is a positive definite matrix.
+/// [`Error::Lapack`] if LAPACK fails on what is a positive definite matrix; [`Error::Size`] for a matrix too large for
+/// BLAS.
 pub fn half_log_determinant(b: &ScaledTokens<'_>) -> Result<LogDeterminant> {
     Ok(solve(b, false)?.0)
 }
 
-/// The value, and the resolvent `(I + B B^T)^{-1} B = B (I + B^T B)^{-1}`: the gradient of the value
-/// with respect to `B`, in `B`'s own shape.
+/// `1/2 logdet(I + B^T B)` in nats, and the resolvent `(I + B B^T)^{-1} B = B (I + B^T B)^{-1}`: the gradient of the
+/// value with respect to `B`, in `B`'s own shape.
+///
+/// # Example
+/// `I + B B^T = [[3, 1], [1, 2]]` has the inverse `[[2, -1], [-1, 3]] / 5`; that times `B` is `[[2, 1], [-1, 2]] / 5`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::log_determinant::{half_log_determinant_with_gradient, Prepared, ScaledTokens};
+///
+/// let z = Prepared::new("tokens", array![[1.0, 1.0], [0.0, 1.0]].view())?;
+/// let (_, gradient) = half_log_determinant_with_gradient(&ScaledTokens::new(&z, None, 1.0)?)?;
+/// let exact = array![[2.0, 1.0], [-1.0, 2.0]] / 5.0;
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`half_log_determinant`].
+/// [`Error::Lapack`] if LAPACK fails on what is a positive definite matrix; [`Error::Size`] for a matrix too large for
+/// BLAS.
 pub fn half_log_determinant_with_gradient(
     b: &ScaledTokens<'_>,
 ) -> Result<(LogDeterminant, Array2<f64>)> {

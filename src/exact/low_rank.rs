@@ -31,7 +31,20 @@ fn factors(matrix: &Array2<f64>) -> Result<Factors> {
     }
 }
 
-/// The singular values, descending: as many as the shorter side is long.
+/// The singular values, descending, in the units of `matrix`: as many as the shorter side is long.
+///
+/// # Shapes
+/// matrix (m, n); gives (min(m, n),).
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::low_rank::singular_values;
+///
+/// let values = singular_values(&array![[0.0, -3.0], [2.0, 0.0]])?;
+/// assert!((values - array![3.0, 2.0]).iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Lapack`] if LAPACK fails.
@@ -40,7 +53,10 @@ pub fn singular_values(matrix: &Array2<f64>) -> Result<Array1<f64>> {
 }
 
 /// The matrix of at most that rank that is nearest in the Frobenius norm: the leading `rank` singular values
-/// are kept (Eckart and Young).
+/// are kept (Eckart and Young 1936).
+///
+/// # Shapes
+/// matrix (m, n), any rank; gives (m, n).
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! The label-based rate of maximal coding rate reduction (book, chapter 3):
+//! The label-based rate of maximal coding rate reduction (Yu, Chan, You, Song and Ma 2020; book (3.4.13)):
 //!
 //! `R^c(Z | Pi) = sum_k tr(Pi_k) / (2 N) logdet(I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)`,
 //!
@@ -10,10 +10,10 @@ use ndarray::{s, Array2, ArrayView2};
 use super::coding_rate::{coding_rate, coding_rate_gradient};
 use crate::error::{Error, Result};
 
-/// `R^c(Z | Pi)`, nats.
+/// `R^c(Z | Pi) = sum_k tr(Pi_k) / (2 N) logdet(I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)`, nats (book (3.4.13)).
 ///
 /// # Shapes
-/// z (d, N), membership (K, N), non-negative: row `k` is the diagonal of `Pi_k`.
+/// z (d, N), membership (K, N), non-negative: row `k` is the diagonal of `Pi_k`. A row of zeros counts nothing.
 ///
 /// # Example
 /// Each token its own group: `d / (tr(Pi_k) eps^2) = 2`, weights `tr(Pi_k) / (2 N) = 1/4`.
@@ -29,8 +29,8 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if the two do not fit, [`Error::Domain`] for a negative membership, and as
-/// [`coding_rate`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for a negative membership, NaN,
+/// infinities or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
 pub fn label_rate(
     z: ArrayView2<'_, f64>,
     membership: ArrayView2<'_, f64>,
@@ -51,8 +51,11 @@ pub fn label_rate(
     })
 }
 
-/// `grad R^c(Z | Pi) = a sum_k (I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)^{-1} Z Pi_k`, `a = d / (N eps^2)`,
-/// (d, N).
+/// `grad R^c(Z | Pi) = a sum_k (I + d / (tr(Pi_k) eps^2) Z Pi_k Z^T)^{-1} Z Pi_k`, `a = d / (N eps^2)`, nats per unit
+/// of `Z`, with the memberships held fixed (book (4.1.4)).
+///
+/// # Shapes
+/// z (d, N), membership (K, N), non-negative; gives (d, N).
 ///
 /// # Example
 /// `z / (1 + 2 z^2)` for the tokens 1 and 2.
@@ -69,7 +72,8 @@ pub fn label_rate(
 /// ```
 ///
 /// # Errors
-/// As [`label_rate`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for a negative membership, NaN,
+/// infinities or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
 pub fn label_rate_gradient(
     z: ArrayView2<'_, f64>,
     membership: ArrayView2<'_, f64>,
@@ -93,11 +97,30 @@ pub fn label_rate_gradient(
     Ok(gradient)
 }
 
-/// `grad (R(Z) - R^c(Z | Pi) - lambda / 2 ||Z||_F^2)`, (d, N): zero at the maxima of the rate reduction with
-/// labels and a regulariser.
+/// `grad (R(Z) - R^c(Z | Pi) - lambda / 2 ||Z||_F^2)`, nats per unit of `Z`: zero at the maxima of the rate reduction
+/// with labels and a regulariser (book (3.4.16)).
+///
+/// # Shapes
+/// z (d, N), membership (K, N), non-negative; gives (d, N).
+///
+/// # Example
+/// `diag(1/2, 2/5)` of [`coding_rate_gradient`] less `diag(1/3, 2/9)` of [`label_rate_gradient`] less a tenth of the
+/// tokens.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mcr2::regularised_gradient;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let gradient = regularised_gradient(z.view(), labels.view(), 1.0, 0.1)?;
+/// let exact = array![[1.0 / 15.0, 0.0], [0.0, -1.0 / 45.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`label_rate`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for a negative membership, NaN,
+/// infinities or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
 pub fn regularised_gradient(
     z: ArrayView2<'_, f64>,
     membership: ArrayView2<'_, f64>,
@@ -109,7 +132,10 @@ pub fn regularised_gradient(
     Ok(expansion - compression - &z * lambda)
 }
 
-/// Memberships (K, N) of `groups` classes of `each` tokens, side by side: 1 for a token's own class.
+/// Memberships of `groups` classes of `each` tokens, side by side: 1 for a token's own class, else 0.
+///
+/// # Shapes
+/// Gives (groups, groups each).
 pub fn equal_labels(groups: usize, each: usize) -> Array2<f64> {
     let mut labels = Array2::zeros((groups, groups * each));
     for k in 0..groups {
@@ -119,10 +145,24 @@ pub fn equal_labels(groups: usize, each: usize) -> Array2<f64> {
 }
 
 /// The singular value that all directions of group `k` share at a local maximum of
-/// `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` (book, chapter 3, theorem mcr-global-opt):
+/// `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` (book, theorem 3.8, (3.4.18)):
 /// `s_k^2 = (eta_k + sqrt(eta_k^2 - 4 lambda^2 N / N_k)) / (2 lambda alpha_k)`,
 /// `eta_k = (alpha_k - alpha) - lambda (N / N_k + 1)`, `alpha = d / (N eps^2)`, `alpha_k = d / (N_k eps^2)`.
-/// Gives `(larger root, smaller root)`, the second a saddle; none where `lambda` is too large.
+/// Gives `(s_k, that of the smaller root)` in the units of `Z`, the second a saddle; none where `lambda` is too large.
+///
+/// # Example
+/// Two classes of one token, `alpha = 1`, `alpha_k = 2`, `lambda = 1/6`: `eta = 1 - 3/6`, the root is 1/6, and
+/// `s^2 = (1/2 + 1/6) / (2/3) = 1` or `(1/2 - 1/6) / (2/3) = 1/2`. At 1 the slope is `1/2 - 1/3 - 1/6 = 0` indeed.
+/// ```
+/// use whitebox::exact::mcr2::{equal_labels, regularised_gradient, regularised_singular_values};
+///
+/// let (maximum, saddle) = regularised_singular_values(2, 2, 1, 1.0, 1.0 / 6.0).unwrap();
+/// assert!((maximum - 1.0).abs() < 1e-15 && (saddle - 0.5f64.sqrt()).abs() < 1e-15);
+/// let (z, labels) = (ndarray::Array2::eye(2), equal_labels(2, 1));
+/// let slope = regularised_gradient(z.view(), labels.view(), 1.0, 1.0 / 6.0)?;
+/// assert!(slope.iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 pub fn regularised_singular_values(
     d: usize,
     total: usize,
@@ -144,8 +184,19 @@ pub fn regularised_singular_values(
     Some((larger.sqrt(), smaller.sqrt()))
 }
 
-/// The largest `lambda` for which [`regularised_singular_values`] exist, the largest group having
-/// `largest` of `total` tokens.
+/// The largest `lambda` for which [`regularised_singular_values`] exist, the largest group having `largest` of `total`
+/// tokens (book (3.4.17)): `d (r - 1) / (N (r + 1) eps^2)`, `r = sqrt(N / N_max)`.
+///
+/// # Example
+/// Two classes of one token: `(sqrt 2 - 1) / (sqrt 2 + 1) = (sqrt 2 - 1)^2 = 3 - 2 sqrt 2`, about 0.1716.
+/// ```
+/// use whitebox::exact::mcr2::{largest_lambda, regularised_singular_values};
+///
+/// let limit = largest_lambda(2, 2, 1, 1.0);
+/// assert!((limit - (3.0 - 2.0 * 2f64.sqrt())).abs() < 1e-15);
+/// assert!(regularised_singular_values(2, 2, 1, 1.0, 0.1715).is_some());
+/// assert!(regularised_singular_values(2, 2, 1, 1.0, 0.1716).is_none());
+/// ```
 pub fn largest_lambda(d: usize, total: usize, largest: usize, epsilon: f64) -> f64 {
     let root = (total as f64 / largest as f64).sqrt();
     d as f64 * (root - 1.0) / (total as f64 * (root + 1.0) * epsilon * epsilon)

@@ -1,6 +1,6 @@
-//! The Bayes denoiser of a mixture of low-rank Gaussians (book, chapter 3, eq.
-//! gmm_lowrank_denoiser): `x ~ 1/K sum_k N(0, U_k U_k^T)` with orthonormal columns in every `U_k`,
-//! observed as `x_t = x + t g`, `g ~ N(0, I)`; and what compression puts in its place.
+//! The Bayes denoiser of a mixture of low-rank Gaussians (book (3.2.56)): `x ~ 1/K sum_k N(0, U_k U_k^T)` with
+//! orthonormal columns in every `U_k`, observed as `x_t = x + t g`, `g ~ N(0, I)`; and what compression puts in its
+//! place. `t` is in the units of `x`, which are those of the unit variance on the subspaces.
 
 use ndarray::{Array1, Array3, ArrayView1, ArrayView2, ArrayView3, Axis};
 use ndarray_linalg::{Eigh, UPLO};
@@ -9,11 +9,11 @@ use super::mssa::compression_coefficient;
 use super::single_threaded_blas;
 use crate::error::{Error, Result};
 
-/// `P(k | x_t) = softmax_k( ||U_k^T x_t||^2 / (2 t^2 (1 + t^2)) )`: the membership of one token, a
-/// softmax over subspaces (not over tokens, as in MSSA).
+/// `P(k | x_t) = softmax_k( ||U_k^T x_t||^2 / (2 t^2 (1 + t^2)) )`, without unit: the membership of one token, a
+/// softmax over subspaces (not over tokens, as in MSSA); the weights in book (3.2.56).
 ///
 /// # Shapes
-/// x (d,), bases (K, d, p) with orthonormal columns; gives (K,). `t > 0`, in the units of `x`.
+/// x (d,), bases (K, d, p) with orthonormal columns; gives (K,). `t > 0`.
 ///
 /// # Example
 /// `t = 1`: energies over 4. A token of energy `4 ln 3` on the first axis belongs to it three to one.
@@ -26,6 +26,9 @@ use crate::error::{Error, Result};
 /// let shares = membership(x.view(), axes.view(), 1.0);
 /// assert!((shares - array![3.0 / 4.0, 1.0 / 4.0]).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `x`.
 pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
     let energies: Array1<f64> = bases
         .outer_iter()
@@ -39,13 +42,13 @@ pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) ->
     &weights / weights.sum()
 }
 
-/// `E[x | x_t] = 1 / (1 + t^2) sum_k P(k | x_t) U_k U_k^T x_t`.
+/// `E[x | x_t] = 1 / (1 + t^2) sum_k P(k | x_t) U_k U_k^T x_t`, in the units of `x` (book (3.2.56)).
 ///
 /// # Shapes
-/// As [`membership`]; gives (d,).
+/// x (d,), bases (K, d, p) with orthonormal columns; gives (d,). `t > 0`.
 ///
 /// # Example
-/// The same token: half of three quarters of it.
+/// `t = 1`, and a token of energy `4 ln 3` on the first axis, which belongs to it three to one: half of three quarters.
 /// ```
 /// use ndarray::array;
 /// use whitebox::exact::mixture::posterior_mean;
@@ -55,6 +58,9 @@ pub fn membership(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) ->
 /// let mean = posterior_mean(x.view(), axes.view(), 1.0);
 /// assert!((mean - &x * 3.0 / 8.0).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `x`.
 pub fn posterior_mean(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> Array1<f64> {
     let weights = membership(x, bases, t);
     let mut mean = Array1::zeros(x.len());
@@ -64,10 +70,28 @@ pub fn posterior_mean(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64
     mean / (1.0 + t * t)
 }
 
-/// `ln p_t(x_t)`, the density of `x_t = x + t g`: `1/K sum_k N(0, U_k U_k^T + t^2 I)`.
+/// `ln p_t(x_t)`, nats, the density of `x_t = x + t g`: `1/K sum_k N(0, U_k U_k^T + t^2 I)`. Its gradient gives the
+/// denoiser by Tweedie's formula, `E[x | x_t] = x_t + t^2 grad ln p_t(x_t)` (book (3.2.20)).
 ///
 /// # Shapes
-/// As [`membership`].
+/// x (d,), bases (K, d, p) with orthonormal columns. `t > 0`.
+///
+/// # Example
+/// `t = 1`: covariances `diag(2, 1)` and `diag(1, 2)` of determinant 2. A token of energy `4 ln 3` on the first axis
+/// has `exp(-ln 3) = 1/3` in the one and `exp(-2 ln 3) = 1/9` in the other, 2/9 on average.
+/// ```
+/// use ndarray::array;
+/// use std::f64::consts::TAU;
+/// use whitebox::exact::mixture::log_density;
+///
+/// let x = array![(4.0 * 3f64.ln()).sqrt(), 0.0];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let density = log_density(x.view(), axes.view(), 1.0).exp();
+/// assert!((density - 2.0 / 9.0 / (TAU * 2f64.sqrt())).abs() < 1e-15);
+/// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `x`, or more columns than rows.
 pub fn log_density(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -> f64 {
     let (heads, d, p) = bases.dim();
     let variance = t * t;
@@ -88,10 +112,24 @@ pub fn log_density(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, t: f64) -
     largest + sum.ln() - (heads as f64).ln()
 }
 
-/// `U_k U_k^T x` for the subspace with the largest projection: the denoiser's limit for small `t`.
+/// `U_k U_k^T x` for the subspace with the largest projection, in the units of `x`: the limit of [`posterior_mean`] for
+/// small `t` (claim C-THY-13). Zero without subspaces.
 ///
 /// # Shapes
-/// As [`membership`]; gives (d,).
+/// x (d,), bases (K, d, p) with orthonormal columns; gives (d,).
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mixture::nearest_projection;
+///
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let nearest = nearest_projection(array![3.0, -4.0].view(), axes.view());
+/// assert_eq!(nearest, array![0.0, -4.0]);
+/// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `x`.
 pub fn nearest_projection(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>) -> Array1<f64> {
     let energy = |k: usize| {
         let w = bases.index_axis(Axis(0), k).t().dot(&x);
@@ -108,16 +146,32 @@ pub fn nearest_projection(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>) ->
     }
 }
 
-/// `F_k = c G_k (I + c G_k)^{-1}`, `G_k = W_k W_k^T`, `W_k = U_k^T Z`, (K, p, p): what one exact
-/// step of length `1 / c` on `R^c` multiplies the coefficients of head `k` by. It is the Bayes
-/// denoiser of a Gaussian with second moment `G_k / N` under noise of variance `eps^2 / p` (Wiener's
-/// filter): it sees the second moments of a head, not its tokens.
+/// `F_k = c G_k (I + c G_k)^{-1}`, `G_k = W_k W_k^T`, `W_k = U_k^T Z`, `c = p / (N eps^2)`, without unit: what one
+/// exact step of length `1 / c` on `R^c` multiplies the coefficients of head `k` by (claim C-THY-14). It is the Bayes
+/// denoiser of a Gaussian with second moment `G_k / N` under noise of variance `eps^2 / p` (Wiener's filter): it sees
+/// the second moments of a head, not its tokens.
 ///
 /// # Shapes
-/// z (d, N), bases (K, d, p).
+/// z (d, N), bases (K, d, p); gives (K, p, p).
+///
+/// # Example
+/// Tokens 1 and 2 on the axes, `c = 1/2`: `c G` is 1/2 and 2, of which 1/3 and 2/3 are kept.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::mixture::wiener_filters;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let filters = wiener_filters(z.view(), axes.view(), 1.0)?;
+/// assert!((filters - array![[[1.0 / 3.0]], [[2.0 / 3.0]]]).iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Lapack`] if the input is not finite.
+///
+/// # Panics
+/// If `bases` has not as many rows as `z`.
 pub fn wiener_filters(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

@@ -1,5 +1,12 @@
-//! The papers' quantities in f64 on ndarray, as the papers write them: columns are tokens,
-//! `Z` is (d, N), a basis `U_k` is (d, p). Natural logarithms: rates are in nats.
+//! The papers' quantities in f64 on ndarray, as the papers write them: columns are tokens, `Z` is (d, N), a basis `U_k`
+//! is (d, p). Natural logarithms: rates are in nats. What is here defines what the networks and kernels have to give:
+//! it is short and slow, but for [`log_determinant`], which is held against 1,200 digits. Imports [`crate::error`],
+//! [`crate::vectorised`], LAPACK and BLAS; no dfdx, no model. Begin with [`mod@coding_rate`]; every formula has an
+//! example that can be checked by hand.
+//!
+//! Sources are cited as `NeurIPS 2023 (12)`, an equation of arXiv 2306.01129, and `book (4.2.13)`, one of *Learning
+//! Deep Representations of Data Distributions*; `book/src/equations.md` leads from each to its function, kernel and
+//! test, and `book/src/bibliography.md` says which edition is meant. Claims (C-THY-05) are in [`crate::claim`].
 //!
 //! | file | what |
 //! |---|---|
@@ -7,6 +14,7 @@
 //! | [`mod@official_rate`] | `R^c` in the convention of the official measurement code |
 //! | [`scale_free`] | `R^c` of tokens brought to one length, and its gradient |
 //! | [`log_determinant`] | `1/2 logdet(I + B^T B)` to 1e-12 without squaring a bad condition number |
+//! | [`mod@gram`] | `B^T B` and sums over an inverse, the inner loops of that |
 //! | [`householder`] | the QR factorisation that this needs in the hard cases |
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
 //! | [`mod@frame`] | orthonormal bases of the subspaces that bases span |

@@ -1,4 +1,4 @@
-//! The Neumann series of the gradient of `R^c` (book, chapter 4, eq. gd_rc_neumann).
+//! The Neumann series of the gradient of `R^c` (book (4.2.10), exercise 4.2).
 //!
 //! Per head, `(I + A)^{-1} = sum_j (-A)^j` with `A = c W^T W`, `W = U_k^T Z`; the papers keep the
 //! terms `I - A`. The series converges where `rho = lambda_max(A) < 1` and diverges beyond.
@@ -11,15 +11,15 @@ use super::single_threaded_blas;
 use crate::error::{Error, Result};
 
 // ANCHOR: truncated_gradient
-/// `c sum_k U_k W_k sum_{j <= order} (-A_k)^j`: the gradient of `R^c` cut after `order`; the papers
-/// use order 1.
+/// `c sum_k U_k W_k sum_{j <= order} (-A_k)^j`, `A_k = c W_k^T W_k`, nats per unit of `Z`: the gradient of `R^c` cut
+/// after `order`; the papers use order 1 (book (4.2.10)).
 ///
 /// # Shapes
 /// z (d, N), bases (K, d, p); gives (d, N).
 ///
 /// # Example
-/// `c = p / (N eps^2) = 1/4`, tokens 1 and 2 on the axes. The first order is `c w (1 - c w^2)`: 3/16 where the exact gradient has
-/// 1/5, and 0 at `c w^2 = 1`, the radius, where that has 1/4.
+/// `c = p / (N eps^2) = 1/4`, tokens 1 and 2 on the axes. The first order is `c w (1 - c w^2)`: 3/16 where the exact
+/// gradient has 1/5, and 0 at `c w^2 = 1`, the radius, where that has 1/4.
 /// ```
 /// use ndarray::array;
 /// use whitebox::exact::neumann::truncated_gradient;
@@ -30,6 +30,9 @@ use crate::error::{Error, Result};
 /// let exact = array![[3.0 / 16.0, 0.0], [0.0, 0.0]];
 /// assert!((first - exact).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `z`.
 pub fn truncated_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -54,14 +57,30 @@ pub fn truncated_gradient(
 }
 // ANCHOR_END: truncated_gradient
 
-/// Eigenvalues of `c W_k W_k^T` by head, ascending, `p` each: the squared and scaled singular values
-/// `s = c sigma^2` of the projected tokens.
+/// Eigenvalues of `c W_k W_k^T` by head, ascending, without unit: the squared and scaled singular values
+/// `s = c sigma^2` of the projected tokens (claims C-THY-05 and C-THY-06).
 ///
 /// # Shapes
-/// z (d, N), bases (K, d, p).
+/// z (d, N), bases (K, d, p); gives K lists of `p`.
+///
+/// # Example
+/// `c = 1/4`, tokens 1 and 2 on the axes: 1/4 and 4/4.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::neumann::scaled_energies;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let energies = scaled_energies(z.view(), axes.view(), 2f64.sqrt())?;
+/// assert!((energies[0][0] - 0.25).abs() < 1e-15 && (energies[1][0] - 1.0).abs() < 1e-15);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Lapack`] if the input is not finite.
+///
+/// # Panics
+/// If `bases` has not as many rows as `z`.
 pub fn scaled_energies(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -90,19 +109,36 @@ pub(super) fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
     Ok(found.0.to_vec())
 }
 
-/// The largest eigenvalue of a symmetric matrix.
+/// The largest eigenvalue of a symmetric matrix, of which the lower triangle is read; minus infinity for an empty one.
+///
+/// # Shapes
+/// matrix (n, n).
+///
+/// # Example
+/// (1, 1) is tripled, (1, -1) kept.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::neumann::largest_eigenvalue;
+///
+/// let largest = largest_eigenvalue(array![[2.0, 1.0], [1.0, 2.0]])?;
+/// assert!((largest - 3.0).abs() < 1e-14);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// [`Error::Lapack`] if the input is not finite.
+/// [`Error::Lapack`] if the input is not finite or not square.
 pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
     let values = eigenvalues(matrix)?;
     Ok(values.into_iter().fold(f64::NEG_INFINITY, f64::max))
 }
 
-/// `rho`, the largest of [`scaled_energies`] over all heads: the series converges iff `rho < 1`.
+/// `rho`, the largest of [`scaled_energies`] over all heads, without unit: the series converges iff `rho < 1`.
+///
+/// # Shapes
+/// z (d, N), bases (K, d, p).
 ///
 /// # Example
-/// The same tokens: `c w^2` is 1/4 and 1.
+/// `c = 1/4`, tokens 1 and 2 on the axes: `c w^2` is 1/4 and 1.
 /// ```
 /// use ndarray::array;
 /// use whitebox::exact::neumann::radius;
@@ -115,7 +151,10 @@ pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
 /// ```
 ///
 /// # Errors
-/// As there.
+/// [`Error::Lapack`] if the input is not finite.
+///
+/// # Panics
+/// If `bases` has not as many rows as `z`.
 pub fn radius(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, epsilon: f64) -> Result<f64> {
     let energies = scaled_energies(z, bases, epsilon)?;
     Ok(energies.into_iter().flatten().fold(0.0, f64::max))

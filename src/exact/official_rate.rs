@@ -32,7 +32,8 @@ pub struct OfficialRate {
 }
 
 // ANCHOR: official_rate
-/// `sum_k 1/2 logdet(I_N + p / (0.01 N) X_k X_k^T)`, `X_k` the rows of head `k` scaled to length 1.
+/// `sum_k 1/2 logdet(I_N + p / (0.01 N) X_k X_k^T)`, nats, `X_k` the rows of head `k` scaled to length 1 (official
+/// `vis_utils/coding_rate.py`).
 ///
 /// # Shapes
 /// `projection` is (N, K p), rows are tokens, heads side by side: what the official hook sees. Numbers of
@@ -51,7 +52,8 @@ pub struct OfficialRate {
 /// ```
 ///
 /// # Errors
-/// [`Error::Shape`] if `heads` does not divide the columns; [`Error::Domain`] for NaN or infinities.
+/// [`Error::Shape`] if `heads` does not divide the columns or there are no rows; [`Error::Domain`] for NaN or
+/// infinities; [`Error::Lapack`] if a factorisation fails.
 pub fn official_rate<T: Copy + Into<f64>>(
     projection: ArrayView2<'_, T>,
     heads: usize,
@@ -69,13 +71,30 @@ pub enum Tokens {
     AsTheyAre,
 }
 
-/// [`official_rate`] at another precision, and without its scaling.
+/// `sum_k 1/2 logdet(I_N + p / (N eps^2) X_k X_k^T)`, nats: [`official_rate`] at another precision, or without its
+/// scaling, which is then book (4.2.3) with `X_k = Z^T U_k`.
 ///
 /// # Shapes
-/// As there.
+/// projection (N, K p), rows are tokens, heads side by side.
+///
+/// # Example
+/// Tokens of length 3 and 5 at right angles, `p / (N eps^2) = 1`: `1/2 ln(1 + 9) + 1/2 ln(1 + 25)`, and `ln 2` at
+/// length 1.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::official_rate::{projection_rate, Tokens};
+///
+/// let projection = array![[3.0, 0.0], [0.0, 5.0]];
+/// let rate = projection_rate(projection.view(), 1, Tokens::AsTheyAre, 1.0)?;
+/// assert!((rate.total - 0.5 * 260f64.ln()).abs() < 1e-12);
+/// let rate = projection_rate(projection.view(), 1, Tokens::Unit, 1.0)?;
+/// assert!((rate.total - 2f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As there, and [`Error::Domain`] for `epsilon <= 0`.
+/// [`Error::Shape`] if `heads` does not divide the columns or there are no rows; [`Error::Domain`] for NaN, infinities
+/// or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
 pub fn projection_rate<T: Copy + Into<f64>>(
     projection: ArrayView2<'_, T>,
     heads: usize,
@@ -131,12 +150,23 @@ pub fn projection_rate<T: Copy + Into<f64>>(
 }
 // ANCHOR_END: official_rate
 
-/// The largest value of [`official_rate`] for `heads` heads of width `p` and at least `p` tokens.
+/// The largest value of [`official_rate`] for `heads` heads of width `p` and at least `p` tokens, nats:
+/// `K p / 2 ln(1 + 1 / 0.01)`, all singular values equal (claim C-THY-31).
+///
+/// # Example
+/// One head of width 2: between `1/2 ln 201` and `ln 101`.
+/// ```
+/// use whitebox::exact::official_rate::{official_lower_bound, official_upper_bound};
+///
+/// assert!((official_lower_bound(1, 2) - 0.5 * 201f64.ln()).abs() < 1e-15);
+/// assert!((official_upper_bound(1, 2) - 101f64.ln()).abs() < 1e-15);
+/// ```
 pub fn official_upper_bound(heads: usize, p: usize) -> f64 {
     (heads * p) as f64 / 2.0 * (1.0 / OFFICIAL_EPSILON_SQUARED).ln_1p()
 }
 
-/// The smallest value of [`official_rate`] without zero tokens: all tokens of a head parallel.
+/// The smallest value of [`official_rate`] without zero tokens, nats: `K / 2 ln(1 + p / 0.01)`, all tokens of a head
+/// parallel (claim C-THY-31).
 pub fn official_lower_bound(heads: usize, p: usize) -> f64 {
     heads as f64 / 2.0 * (p as f64 / OFFICIAL_EPSILON_SQUARED).ln_1p()
 }

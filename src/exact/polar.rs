@@ -12,14 +12,26 @@ const STEPS: usize = 120;
 /// Distance from orthogonal below which one step more, which squares it, ends at rounding.
 const CLOSE: f64 = 1e-8;
 
-/// The polar factor `M (M^T M)^{-1/2}`: the matrix with orthonormal columns that is nearest to `M` in the Frobenius norm.
+/// The polar factor `M (M^T M)^{-1/2}`: the matrix with orthonormal columns that is nearest to `M` in the Frobenius
+/// norm.
 ///
-/// By the Newton-Schulz iteration `X <- X + 1/2 X (I - X^T X)`, which converges quadratically for singular values between 0
-/// and `sqrt(3)` (Higham, Functions of Matrices, section 8.3). `X^T X` is the identity to a few `1e-15`; `X` is the nearest
-/// such matrix to that times the condition number of `M`.
+/// By the Newton-Schulz iteration `X <- X + 1/2 X (I - X^T X)`, which converges quadratically for singular values
+/// between 0 and `sqrt(3)` (Higham, Functions of Matrices, section 8.3). `X^T X` is the identity to a few `1e-15`; `X`
+/// is the nearest such matrix to that times the condition number of `M`.
 ///
 /// # Shapes
-/// m (m, n), `m >= n`, to the same.
+/// m (m, n), `m >= n`; gives (m, n), without unit.
+///
+/// # Example
+/// A quarter turn that also stretches by 2 and 3 is nearest to the turn alone.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::polar::polar_factor;
+///
+/// let turn = polar_factor("example", array![[0.0, -2.0], [3.0, 0.0]].view())?;
+/// assert!((turn - array![[0.0, -1.0], [1.0, 0.0]]).iter().all(|v| v.abs() < 1e-15));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Domain`] naming `name` if the columns are not finite or not linearly independent.

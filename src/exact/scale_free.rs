@@ -11,7 +11,7 @@
 //! | | what is brought to length 1 |
 //! |---|---|
 //! | [`scale_free_rate`] | every token `z_j`, before it is projected |
-//! | [`unit_projection_rate`] | every projected token `U_k^T z_j`, as the official code does ([`super::official_rate`]) |
+//! | [`unit_projection_rate`] | every projected token `U_k^T z_j`, as the official code does |
 
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayView3, Axis, Zip};
 
@@ -21,10 +21,19 @@ use super::coding_rate::{
 };
 use crate::error::{Error, Result};
 
-/// Every column scaled to length 1; zero columns stay zero.
+/// `x_j = z_j / |z_j|`: every column scaled to length 1, without unit; zero columns stay zero.
 ///
 /// # Shapes
-/// `z` (d, N); gives (d, N).
+/// z (d, N); gives (d, N).
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::unit_tokens;
+///
+/// let unit = unit_tokens(array![[3.0, 0.0], [4.0, 2.0]].view());
+/// assert_eq!(unit, array![[0.6, 0.0], [0.8, 1.0]]);
+/// ```
 pub fn unit_tokens(z: ArrayView2<'_, f64>) -> Array2<f64> {
     let mut unit = z.to_owned();
     for mut token in unit.axis_iter_mut(Axis(1)) {
@@ -37,22 +46,50 @@ pub fn unit_tokens(z: ArrayView2<'_, f64>) -> Array2<f64> {
 }
 
 /// A direction without what it does to the lengths of the tokens, to first order: column `j` is
-/// `(I - x_j x_j^T) v_j`, `x_j = z_j / |z_j|`. Where a token is zero, the direction stays as it is.
+/// `(I - x_j x_j^T) v_j`, `x_j = z_j / |z_j|`, in the units of the direction. Where a token is zero, the direction
+/// stays as it is.
 ///
 /// # Shapes
-/// `z` and `direction` (d, N); gives (d, N).
+/// z and direction (d, N); gives (d, N).
+///
+/// # Example
+/// Tokens on the axes: the first loses what it moves along the first axis, the second along the second.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::tangential;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let turned = tangential(z.view(), array![[5.0, 6.0], [7.0, 8.0]].view());
+/// assert_eq!(turned, array![[0.0, 6.0], [7.0, 0.0]]);
+/// ```
+///
+/// # Panics
+/// If the shapes differ.
 pub fn tangential(z: ArrayView2<'_, f64>, direction: ArrayView2<'_, f64>) -> Array2<f64> {
     without_growth(unit_tokens(z).view(), direction.to_owned())
 }
 
-/// `R^c(X | U_[K]; eps)` of the tokens `x_j = z_j / |z_j|`.
+/// `R^c(X | U_[K]; eps)`, nats, of the tokens `x_j = z_j / |z_j|`; a token of length zero counts as zero.
 ///
 /// # Shapes
-/// `z` (d, N), `bases` (K, d, p).
+/// z (d, N), bases (K, d, p).
+///
+/// # Example
+/// Tokens on the axes, of length 1 whatever it was, and `p / (N eps^2) = 1/2`: `1/2 ln(3/2)` twice.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::scale_free_rate;
+///
+/// let z = array![[3.0, 0.0], [0.0, 5.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let rate = scale_free_rate(z.view(), axes.view(), 1.0)?.total;
+/// assert!((rate - 1.5f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`subspace_rate`]: [`Error::Shape`] for operands that are empty or do not fit, [`Error::Domain`] for
-/// NaN, infinities or `epsilon <= 0`.
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`;
+/// [`Error::Lapack`] if a factorisation fails.
 pub fn scale_free_rate(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -62,14 +99,31 @@ pub fn scale_free_rate(
 }
 
 // ANCHOR: scale_free_gradient
-/// The gradient of [`scale_free_rate`] with respect to `Z`: column `j` is
-/// `(I - x_j x_j^T) g_j / |z_j|`, `G = grad R^c(X | U_[K]; eps)`.
+/// The gradient of [`scale_free_rate`] with respect to `Z`, nats per unit of `Z`: column `j` is
+/// `(I - x_j x_j^T) g_j / |z_j|`, `G = grad R^c(X | U_[K]; eps)` (claim C-THY-43).
 ///
 /// # Shapes
-/// `z` (d, N), `bases` (K, d, p); gives (d, N).
+/// z (d, N), bases (K, d, p); gives (d, N).
+///
+/// # Example
+/// One subspace, the first axis, `p / (N eps^2) = 1`. The token (1, 1) has `x = (1, 1) / sqrt 2` and
+/// `R^c = 1/2 ln(3/2)`: `g = (2, 0) / (3 sqrt 2)`, of which `(1, 1) / (3 sqrt 2)` is growth, and the rest over `sqrt 2`
+/// is (1/6, -1/6). The other token is not in the subspace.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::scale_free_gradient;
+///
+/// let z = array![[1.0, 0.0], [1.0, 2.0]];
+/// let axis = array![[[1.0], [0.0]]];
+/// let gradient = scale_free_gradient(z.view(), axis.view(), 0.5f64.sqrt())?;
+/// let exact = array![[1.0 / 6.0, 0.0], [-1.0 / 6.0, 0.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`scale_free_rate`], and [`Error::Domain`] for a token of length zero, which has no direction.
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities, `epsilon <= 0` or
+/// a token of length zero, which has no direction; [`Error::Lapack`] if a factorisation fails.
 pub fn scale_free_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -81,14 +135,29 @@ pub fn scale_free_gradient(
 }
 // ANCHOR_END: scale_free_gradient
 
-/// `sum_k R(X_k; eps)`, `X_k` the projected tokens `U_k^T Z` each brought to length 1: the official
-/// measure at any precision.
+/// `sum_k R(X_k; eps)`, nats, `X_k` the projected tokens `U_k^T Z` each brought to length 1: the official
+/// measure ([`super::official_rate()`]) at any precision. A projected token of length zero counts as zero.
 ///
 /// # Shapes
-/// `z` (d, N), `bases` (K, d, p).
+/// z (d, N), bases (K, d, p).
+///
+/// # Example
+/// One subspace, all of the plane, `p / (N eps^2) = 1`. Tokens (1, 0) and (1, 1) at length 1:
+/// `I + X X^T = [[5, 1], [1, 3]] / 2` has the determinant 7/2.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::unit_projection_rate;
+///
+/// let z = array![[1.0, 1.0], [0.0, 1.0]];
+/// let plane = array![[[1.0, 0.0], [0.0, 1.0]]];
+/// let rate = unit_projection_rate(z.view(), plane.view(), 1.0)?.total;
+/// assert!((rate - 0.5 * 3.5f64.ln()).abs() < 1e-12);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`scale_free_rate`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`;
+/// [`Error::Lapack`] if a factorisation fails.
 pub fn unit_projection_rate(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -104,14 +173,31 @@ pub fn unit_projection_rate(
     })
 }
 
-/// The gradient of [`unit_projection_rate`] with respect to `Z`: `sum_k U_k V_k`, where column `j` of `V_k`
-/// is `(I - x x^T) g / |w|` for `w = U_k^T z_j`, `x = w / |w|` and `g` its column of `(grad R)(X_k)`.
+/// The gradient of [`unit_projection_rate`] with respect to `Z`, nats per unit of `Z`: `sum_k U_k V_k`, where column
+/// `j` of `V_k` is `(I - x x^T) g / |w|` for `w = U_k^T z_j`, `x = w / |w|` and `g` its column of `(grad R)(X_k)`.
 ///
 /// # Shapes
-/// `z` (d, N), `bases` (K, d, p); gives (d, N).
+/// z (d, N), bases (K, d, p); gives (d, N).
+///
+/// # Example
+/// One subspace, all of the plane, `p / (N eps^2) = 1`. Tokens (1, 0) and (1, 1): `(I + X X^T)^{-1} X` has the columns
+/// (3, -1) / 7 and (2, 4) / (7 sqrt 2). Without growth and over the lengths they are (0, -1) / 7 and (-1, 1) / 14: the
+/// rate falls as the tokens turn to each other.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::scale_free::unit_projection_gradient;
+///
+/// let z = array![[1.0, 1.0], [0.0, 1.0]];
+/// let plane = array![[[1.0, 0.0], [0.0, 1.0]]];
+/// let gradient = unit_projection_gradient(z.view(), plane.view(), 1.0)?;
+/// let exact = array![[0.0, -1.0 / 14.0], [-1.0 / 7.0, 1.0 / 14.0]];
+/// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-14));
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
-/// As [`scale_free_rate`], and [`Error::Domain`] for a projected token of length zero.
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities, `epsilon <= 0` or
+/// a projected token of length zero; [`Error::Lapack`] if a factorisation fails.
 pub fn unit_projection_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

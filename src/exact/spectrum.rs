@@ -10,7 +10,20 @@ use crate::error::Result;
 /// `sigma_i` in the place of `sigma_i^2`, which counts weak directions for more.)
 ///
 /// # Shapes
-/// Any.
+/// matrix (m, n), not empty; the result has no unit.
+///
+/// # Example
+/// Energies 1 and 1 are two directions; 3 and 1, shares of 3/4 and 1/4, are `exp(ln 4 - 3/4 ln 3) = 4 / 3^(3/4)`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::spectrum::effective_rank;
+///
+/// let two = effective_rank(array![[0.0, 1.0], [1.0, 0.0]].view())?;
+/// assert!((two - 2.0).abs() < 1e-14);
+/// let fewer = effective_rank(array![[3f64.sqrt(), 0.0], [0.0, 1.0]].view())?;
+/// assert!((fewer - 4.0 / 3f64.powf(0.75)).abs() < 1e-14);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`crate::Error::Lapack`] if the input is not finite.

@@ -1,25 +1,53 @@
-//! Token statistics self-attention (ToST, arXiv 2412.17810; book, chapter 4): descent on a
+//! Token statistics self-attention (ToST, arXiv 2412.17810; book (4.3.8) to (4.3.15)): descent on a
 //! variational bound of the compression term that needs second moments of features only, so that
 //! its cost is linear in the number of tokens.
 //!
 //! `R^var(Z, Pi | U) = sum_k tr(Pi_k) / (2 N) sum_i f( ((U_k^T Z)^{o2} pi_k / tr(Pi_k))_i )`,
-//! `f(x) = ln(1 + d x / eps^2)`, with `pi_k` the weights of the tokens in group `k`.
+//! `f(x) = ln(1 + s x)`, `s = d / eps^2` per squared unit of `Z`, with `pi_k` the weights of the tokens in group `k`.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayView3, Axis};
 
 use super::mssa::softmax_columns;
 
-/// `f(x) = ln(1 + s x)`.
+/// `f(x) = ln(1 + s x)`, nats, of a second moment `x` with `s = d / eps^2` (book, after (4.3.9)); NaN below `-1 / s`.
 pub fn log_moment(x: f64, s: f64) -> f64 {
     (s * x).ln_1p()
 }
 
-/// `f'(x) = s / (1 + s x)`.
+/// `f'(x) = s / (1 + s x)`, nats per squared unit of the tokens (book, after (4.3.9)).
+///
+/// # Example
+/// `s = 4` at 2: `ln 9`, and a slope of 4/9.
+/// ```
+/// use whitebox::exact::tssa::{log_moment, log_moment_slope};
+///
+/// assert!((log_moment(2.0, 4.0) - 9f64.ln()).abs() < 1e-15);
+/// assert_eq!(log_moment_slope(2.0, 4.0), 4.0 / 9.0);
+/// ```
 pub fn log_moment_slope(x: f64, s: f64) -> f64 {
     s / (1.0 + s * x)
 }
 
-/// Weighted second moments of the features of one group, `(U_k^T Z)^{o2} pi_k / <pi_k, 1>`, (p,).
+/// Weighted second moments of the features of one group, `(U_k^T Z)^{o2} pi_k / <pi_k, 1>`, in the squared units of `z`
+/// (in book (4.3.10)); NaN for weights that are all zero.
+///
+/// # Shapes
+/// z (d, N), basis (d, p), weights (N,); gives (p,).
+///
+/// # Example
+/// Features 1 and 3 with weights 3/4 and 1/4: `(3 * 1 + 9) / 4`.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::second_moments;
+///
+/// let z = array![[1.0, 3.0], [5.0, 7.0]];
+/// let axis = array![[1.0], [0.0]];
+/// let moments = second_moments(z.view(), axis.view(), array![0.75, 0.25].view());
+/// assert_eq!(moments, array![3.0]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn second_moments(
     z: ArrayView2<'_, f64>,
     basis: ArrayView2<'_, f64>,
@@ -30,10 +58,10 @@ pub fn second_moments(
 }
 
 // ANCHOR: variational_rate
-/// `R^var`, nats.
+/// `R^var(Z, Pi | U_[K])` as at the head of this module, nats (book (4.3.8)); `s = d / eps^2`.
 ///
 /// # Shapes
-/// z (d, N), bases (K, d, p), membership (K, N); `s = d / eps^2`.
+/// z (d, N), bases (K, d, p), membership (K, N), no row of it all zero.
 ///
 /// # Example
 /// A token on each axis, of length 1 and 2, and in its own group: moments 1 and 4.
@@ -47,6 +75,9 @@ pub fn second_moments(
 /// let rate = variational_rate(z.view(), axes.view(), labels.view(), 1.0);
 /// assert!((rate - 0.25 * 10f64.ln()).abs() < 1e-15);
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn variational_rate(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -67,10 +98,10 @@ pub fn variational_rate(
 // ANCHOR_END: variational_rate
 
 /// `1 / N sum_k U_k diag(f'(moments_k)) U_k^T Z diag(pi_k)`: the gradient of `R^var` by `Z` with the
-/// memberships held fixed (book, chapter 4, eq. grad Rcf).
+/// memberships held fixed, nats per unit of `Z` (book (4.3.10)); `s = d / eps^2`.
 ///
 /// # Shapes
-/// As [`variational_rate`]; gives (d, N).
+/// z (d, N), bases (K, d, p), membership (K, N), no row of it all zero; gives (d, N).
 ///
 /// # Example
 /// Moments 1 and 4, slopes 1/2 and 1/5, halved by `1 / N`.
@@ -85,6 +116,9 @@ pub fn variational_rate(
 /// let exact = array![[1.0 / 4.0, 0.0], [0.0, 1.0 / 5.0]];
 /// assert!((gradient - exact).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn variational_gradient(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -104,7 +138,7 @@ pub fn variational_gradient(
     gradient
 }
 
-/// `Pi_kj = softmax_k( ||U_k^T z_j||^2 / (2 eta) )`, the soft memberships (arXiv 2412.17810, eq. 10):
+/// `Pi_kj = softmax_k( ||U_k^T z_j||^2 / (2 eta) )`, the soft memberships (arXiv 2412.17810 (10); book (4.3.14)):
 /// over subspaces, for every token.
 ///
 /// # Shapes
@@ -121,15 +155,18 @@ pub fn variational_gradient(
 /// let shares = memberships(z.view(), axes.view(), 0.5 / 3f64.ln());
 /// assert!((shares - array![[3.0 / 4.0], [1.0 / 4.0]]).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If `bases` has not as many rows as `z`.
 pub fn memberships(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, eta: f64) -> Array2<f64> {
     softmax_columns((head_energies(z, bases, false) / (2.0 * eta)).view())
 }
 
 /// `-(tau / N) sum_k U_k D_k U_k^T Z diag(pi_k)`, `D_k = diag f'(moments_k)`: what token statistics
-/// attention adds to the tokens (arXiv 2412.17810; book, chapter 4).
+/// attention adds to the tokens, in their units (book (4.3.15)); `s = d / eps^2`, `tau` the length of the step.
 ///
 /// # Shapes
-/// As [`variational_gradient`].
+/// z (d, N), bases (K, d, p), membership (K, N), no row of it all zero; gives (d, N).
 ///
 /// # Example
 /// `tau = 2`: of the tokens 1 and 2 a half and two fifths are taken. The stronger one keeps more.
@@ -144,6 +181,9 @@ pub fn memberships(z: ArrayView2<'_, f64>, bases: ArrayView3<'_, f64>, eta: f64)
 /// let exact = array![[-1.0 / 2.0, 0.0], [0.0, -2.0 / 5.0]];
 /// assert!((step - exact).iter().all(|v| v.abs() < 1e-15));
 /// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn tssa(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -155,10 +195,28 @@ pub fn tssa(
 }
 
 /// Memberships as ToST's code has them: every feature is first scaled to length 1 over the tokens,
-/// and a learned temperature per head stands in for `1 / (2 eta)`.
+/// and a learned temperature per head stands in for `1 / (2 eta)` (official `tost_vision/tost.py`).
 ///
 /// # Shapes
-/// As [`memberships`]; temperatures (K,).
+/// z (d, N), bases (K, d, p), temperatures (K,); gives (K, N).
+///
+/// # Example
+/// Tokens 1 and 2 on the axes: each feature is in one token alone, and at length 1 has energy 1 there. Temperature ln 3
+/// makes it three to one.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::code_memberships;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let temperatures = array![3f64.ln(), 3f64.ln()];
+/// let shares = code_memberships(z.view(), axes.view(), temperatures.view());
+/// let exact = array![[3.0 / 4.0, 1.0 / 4.0], [1.0 / 4.0, 3.0 / 4.0]];
+/// assert!((shares - exact).iter().all(|v| v.abs() < 1e-15));
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn code_memberships(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,
@@ -169,11 +227,28 @@ pub fn code_memberships(
 }
 
 /// What the heads of ToST's code put out, with `U` in place of its learned output projection:
-/// `-sum_k U_k diag(1 / (1 + moments_k)) U_k^T Z diag(pi_k)`. The precision is absorbed in the scale
-/// of the tokens, and neither `tau` nor `1 / N` appears.
+/// `-sum_k U_k diag(1 / (1 + moments_k)) U_k^T Z diag(pi_k)` (official `tost_vision/tost.py`). The precision is
+/// absorbed in the scale of the tokens, and neither `tau` nor `1 / N` appears; 1e-8 is added to the weights of a group.
 ///
 /// # Shapes
-/// As [`variational_gradient`].
+/// z (d, N), bases (K, d, p), membership (K, N); gives (d, N).
+///
+/// # Example
+/// Tokens 1 and 2 on the axes, each in its own group: moments 1 and 4, of the tokens 1/2 and 1/5 are taken.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::tssa::tssa_code;
+///
+/// let z = array![[1.0, 0.0], [0.0, 2.0]];
+/// let axes = array![[[1.0], [0.0]], [[0.0], [1.0]]];
+/// let labels = array![[1.0, 0.0], [0.0, 1.0]];
+/// let step = tssa_code(z.view(), axes.view(), labels.view());
+/// let exact = array![[-1.0 / 2.0, 0.0], [0.0, -2.0 / 5.0]];
+/// assert!((step - exact).iter().all(|v| v.abs() < 1e-8));
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
 pub fn tssa_code(
     z: ArrayView2<'_, f64>,
     bases: ArrayView3<'_, f64>,

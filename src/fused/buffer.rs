@@ -42,7 +42,7 @@ impl Buffer {
         buffer
     }
 
-    /// The same numbers.
+    /// The numbers of `values`, in memory of its own.
     pub fn copy_of(values: &[f32]) -> Self {
         let mut buffer = Self::unfilled(values.len());
         buffer.copy_from_slice(values);

@@ -59,7 +59,14 @@ pub struct Saved {
     pub embedded: Buffer,
 }
 
-/// Tokens (b n, d) of patches (b (n - 1), patch width).
+/// The tokens `z` of every image, as at the head of this module (official `model/crate.py`), and what the backward pass
+/// reads.
+///
+/// # Shapes
+/// patches (b (n - 1), patch width), an image after the other; gives (b n, d).
+///
+/// # Panics
+/// If the weights do not fit each other.
 pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
     let (d, width) = (weights.bias.len(), weights.weight.depth());
     let rows = patches.len() / width;
@@ -126,6 +133,9 @@ pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
 ///
 /// # Shapes
 /// patches (b (n - 1), patch width), dz (b n, d).
+///
+/// # Panics
+/// If the weights or gradients do not fit each other.
 pub fn backward(
     patches: &[f32],
     adjoint: &Weights<'_>,

@@ -1,6 +1,6 @@
-//! The sparsification block, `Z' = ReLU(X + η R D - η λ)`, `R = X - X D^T`, `X = LN(Y)`: the ISTA step
-//! `x + η D^T (x - D x) - η λ` for tokens as rows. The official code spends three products of
-//! `N d^2` on it; here it takes two, or one:
+//! The sparsification block (NeurIPS 2023 (17); [`crate::exact::ista::ista`]), `Z' = ReLU(X + η R D - η λ)`,
+//! `R = X - X D^T`, `X = LN(Y)`: the ISTA step `x + η D^T (x - D x) - η λ` for tokens as rows. The official code spends
+//! three products of `N d^2` on it; here it takes two, or one:
 //!
 //! * with the residual `R`, as written above;
 //! * folded, `Z' = ReLU(X B - η λ)` with `B = I + η (D - D^T D)`, which costs `d^3` once per change
@@ -126,10 +126,13 @@ impl Rowwise for Weights<'_> {
     }
 }
 
-/// `B = I + η (D - D^T D)`.
+/// `B = I + η (D - D^T D)`, by which the folded form multiplies.
 ///
 /// # Shapes
-/// dictionary (d, d).
+/// dictionary (d, d); gives (d, d).
+///
+/// # Panics
+/// If the dictionary is shorter.
 pub fn fold(dictionary: &[f32], d: usize, step_size: f32) -> Buffer {
     let mut folded = Buffer::copy_of(dictionary);
     for value in folded.iter_mut() {
@@ -187,7 +190,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `dz <- dz ∘ 1[z > 0]`.
+    /// `dz <- dz ∘ 1[z > 0]`, both of one length.
     pub fn mask(dz: &mut [f32], z: &[f32]) {
         for (dz, z) in dz.iter_mut().zip(z) {
             *dz = if *z > 0.0 { *dz } else { 0.0 };
@@ -196,7 +199,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `sum <- a + b`.
+    /// `sum <- a + b`, all of one length.
     pub fn sum_into(sum: &mut [f32], a: &[f32], b: &[f32]) {
         for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
             *sum = a + b;
@@ -208,7 +211,10 @@ vectorised! {
 /// receives `dR`; `sums` the LayerNorm's, see [`layer_norm::backward`].
 ///
 /// # Shapes
-/// y, z, dz and dy (rows, d); dresidual the same, or empty in the folded form.
+/// y, z, dz and dy (rows, d); dresidual the same, or empty in the folded form; sums (groups, 2 d).
+///
+/// # Panics
+/// If a slice is shorter, or the form's matrices are not (d, d).
 pub fn backward(
     [y, z]: [&[f32]; 2],
     adjoint: &Weights<'_>,
@@ -241,6 +247,9 @@ pub fn backward(
 ///
 /// # Shapes
 /// All (d, d).
+///
+/// # Panics
+/// If one is shorter than the dictionary.
 pub fn unfold(dictionary: &[f32], step_size: f32, mut dfolded: Buffer, gradient: &mut [f32]) {
     let d = dictionary.len().isqrt();
     for (dd, db) in gradient.iter_mut().zip(dfolded.iter()) {

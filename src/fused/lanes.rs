@@ -51,7 +51,7 @@ pub fn sum(x: &[f32]) -> f32 {
     reduce(x, x, |sum, x, _| sum + x)
 }
 
-/// `sum_i x_i y_i`.
+/// `sum_i x_i y_i` for `x` and `y` of one length.
 #[inline(always)]
 pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     reduce(x, y, |sum, x, y| x.mul_add(y, sum))
@@ -80,8 +80,11 @@ pub fn largest(x: &[f32]) -> f32 {
     fold(lanes, |a, b| if b > a { b } else { a })
 }
 
-/// Turns the first `count` scores of a row into `exp(scale (x - max x))`, the rest, its padding, into zeros, and returns
-/// the largest score and the sum: what a softmax is but for the division. A NaN anywhere makes the sum NaN.
+/// Turns the first `count` scores of a row into `exp(scale (x - max x))`, the rest, its padding, into zeros, and
+/// returns the largest score and the sum: what a softmax is but for the division. A NaN anywhere makes the sum NaN.
+///
+/// # Panics
+/// If the row is shorter than `count`.
 #[inline(always)]
 pub fn exponentials(row: &mut [f32], count: usize, scale: f32) -> (f32, f32) {
     row[count..].fill(f32::NEG_INFINITY);
@@ -94,7 +97,7 @@ pub fn exponentials(row: &mut [f32], count: usize, scale: f32) -> (f32, f32) {
 }
 
 vectorised! {
-    /// `y += x`.
+    /// `y += x`, both of one length.
     pub fn add_to(y: &mut [f32], x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
             *y += x;
@@ -103,7 +106,10 @@ vectorised! {
 }
 
 vectorised! {
-    /// Adds the rows of `x` to `y`, one after the other.
+    /// Adds the rows of `x`, (rows, width), to `y`, (width,), one after the other.
+    ///
+    /// # Panics
+    /// If `y` is empty.
     pub fn add_rows_to(y: &mut [f32], x: &[f32]) {
         for x in x.chunks_exact(y.len()) {
             for (y, x) in y.iter_mut().zip(x) {
@@ -114,7 +120,10 @@ vectorised! {
 }
 
 vectorised! {
-    /// `sum <- x + bias`, the same for every row of `x`.
+    /// `sum <- x + bias`, the same for every row: sum and x (rows, width), bias (width,).
+    ///
+    /// # Panics
+    /// If `bias` is empty.
     pub fn add_bias(sum: &mut [f32], x: &[f32], bias: &[f32]) {
         let rows = sum.chunks_exact_mut(bias.len()).zip(x.chunks_exact(bias.len()));
         for (sum, x) in rows {

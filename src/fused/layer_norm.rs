@@ -38,8 +38,13 @@ fn moments(z: &[f32], epsilon: f32) -> (f32, f32) {
 }
 
 vectorised! {
+    /// `x = γ ∘ (z - m) s + β` row by row: [`crate::exact::layer::layer_norm`] in f32.
+    ///
     /// # Shapes
     /// z and x (rows, features).
+    ///
+    /// # Panics
+    /// If there are no features.
     pub fn forward(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
         let features = weights.gain.len();
         for (x, z) in x.chunks_exact_mut(features).zip(z.chunks_exact(features)) {
@@ -57,7 +62,10 @@ vectorised! {
     /// it. `sums` receives `dγ` and `dβ` of each group of tokens.
     ///
     /// # Shapes
-    /// z, dx and result (rows, features); sums (groups, 2 features).
+    /// z, dx and result (rows, features); sums (groups, 2 features), see [`GROUP`].
+    ///
+    /// # Panics
+    /// If there are no features.
     pub fn backward(
         z: &[f32],
         weights: Weights<'_>,

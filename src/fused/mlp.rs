@@ -123,7 +123,11 @@ pub fn forward(
 /// LayerNorm, see [`layer_norm::backward`]; `fall_sums` and `rise_sums` those of the biases.
 ///
 /// # Shapes
-/// y, dz and dy (rows, d); hidden and dhidden (rows, hidden).
+/// y, dz and dy (rows, d); hidden and dhidden (rows, hidden); sums (groups, 2 d), fall_sums (groups, d), rise_sums
+/// (groups, hidden).
+///
+/// # Panics
+/// If a slice is shorter, or the weights do not fit each other.
 pub fn backward(
     [y, hidden]: [&[f32]; 2],
     adjoint: &Weights<'_>,
@@ -170,7 +174,7 @@ fn normal(x: f32) -> (f32, f32) {
 }
 
 vectorised! {
-    /// `active <- GELU(hidden)`.
+    /// `active <- GELU(hidden) = hidden Φ(hidden)`, both of one length.
     pub fn gelu(active: &mut [f32], hidden: &[f32]) {
         for (active, &h) in active.iter_mut().zip(hidden) {
             *active = h * normal(h).0;
@@ -179,7 +183,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// `d <- d ∘ GELU'(hidden)`.
+    /// `d <- d ∘ GELU'(hidden)`, both of one length.
     pub fn gelu_adjoint(d: &mut [f32], hidden: &[f32]) {
         const FACTOR: f32 = 0.398_942_3;
         for (d, &h) in d.iter_mut().zip(hidden) {

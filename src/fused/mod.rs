@@ -1,5 +1,8 @@
 //! CPU kernels in f32 for the embedding and whole layers, forward and backward: slices and sizes in, slices
-//! out. No dfdx and no ndarray here; `model::backbone` puts them on dfdx's tape.
+//! out. Imports [`crate::vectorised`] alone, neither dfdx nor ndarray; the models put the
+//! kernels on dfdx's tape. What a kernel computes is defined in [`crate::exact`], and `tests/agreement` holds the two
+//! together. Begin with [`layer_norm`], the smallest one with an adjoint; then [`ista`]. How to read a file: the
+//! formula and its adjoint at the head, the parameters, what is saved, forward, backward.
 //!
 //! | file | what |
 //! |---|---|
@@ -20,7 +23,8 @@
 //! Matrices are row-major with tokens as rows: `(b n, features)`. A kernel shares its work out over
 //! the rayon pool it is called in, and sums in an order that depends on the sizes alone: neither the number
 //! of threads nor the processor's instructions or caches can change a result.
-//! A slice of the wrong length is a programming error and panics.
+//! A slice of another length than `# Shapes` says is a programming error: one that is too short panics where a matrix
+//! is made of it, and elsewhere what has no partner is left out. There are no other errors.
 //!
 //! # Notation of the derivations
 //! `dX` is the derivative of the loss by `X`; `∘` is the element-wise product.

@@ -33,7 +33,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// Step number `t`, from 1.
+    /// The constants of step number `t`, from 1: learning rate `α`, weight decay `w`, `[β1, β2]` and `ε`.
     pub fn at(
         t: i32,
         learning_rate: f64,
@@ -53,10 +53,10 @@ impl AdamW {
         }
     }
 
-    /// Steps `values` along `gradient`.
+    /// Steps `values` along `gradient` and updates the moments, shared out over the rayon pool.
     ///
     /// # Shapes
-    /// All of one length.
+    /// All of one length; of longer ones the rest is left as it is.
     pub fn step(
         &self,
         values: &mut [f32],
@@ -86,7 +86,7 @@ pub struct Lion {
 }
 
 impl Lion {
-    /// Any step.
+    /// The constants of any step: learning rate `α`, weight decay `w` and `[β1, β2]`.
     pub fn at(learning_rate: f64, weight_decay: f64, [beta1, beta2]: [f64; 2]) -> Self {
         Self {
             decay: (1.0 - learning_rate * weight_decay) as f32,
@@ -98,10 +98,10 @@ impl Lion {
         }
     }
 
-    /// Steps `values` along `gradient`.
+    /// Steps `values` along `gradient` and updates the moments, shared out over the rayon pool.
     ///
     /// # Shapes
-    /// All of one length.
+    /// All of one length; of longer ones the rest is left as it is.
     pub fn step(&self, values: &mut [f32], moment: &mut [f32], gradient: &[f32]) {
         values
             .par_chunks_mut(TASK)
@@ -111,7 +111,7 @@ impl Lion {
 }
 
 vectorised! {
-    /// [`AdamW::step`] on one thread.
+    /// [`AdamW::step`] on one thread: `first` is `m`, `second` is `v`, all of one length.
     pub fn adamw(
         values: &mut [f32],
         first: &mut [f32],
@@ -129,7 +129,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// [`Lion::step`] on one thread.
+    /// [`Lion::step`] on one thread: `moment` is `m`, all of one length.
     pub fn lion(values: &mut [f32], moment: &mut [f32], gradient: &[f32], c: Lion) {
         for ((value, m), g) in values.iter_mut().zip(moment.iter_mut()).zip(gradient) {
             let update = c.beta1 * *m + c.one_minus_beta1 * g;

@@ -65,7 +65,8 @@ impl Sums {
         blocks_mut(&mut self.numbers, self.width, block / GROUP)
     }
 
-    /// Adds the sums to `totals`, which lie one after the other in a group.
+    /// Adds the sums of all groups to `totals`, which lie one after the other in a group: their lengths add up to its
+    /// width.
     pub fn add_to(&self, totals: &mut [&mut [f32]]) {
         for group in self.numbers.chunks_exact(self.width.max(1)) {
             let mut rest = group;
@@ -78,7 +79,13 @@ impl Sums {
     }
 }
 
-/// The sum over the tokens of every group of `g`, `width` numbers a token.
+/// The sum over the tokens of every group.
+///
+/// # Shapes
+/// g (rows, width), sums (groups, width): [`GROUP`] rows make a group, the last may have fewer.
+///
+/// # Panics
+/// If `width` is 0.
 pub fn sum_groups(g: &[f32], width: usize, sums: &mut [f32]) {
     for (sum, group) in sums.chunks_exact_mut(width).zip(g.chunks(GROUP * width)) {
         sum.fill(0.0);

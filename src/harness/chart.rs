@@ -70,7 +70,7 @@ impl Series {
 pub enum Colour {
     /// A trained network, on images that it has not seen; or the one thing that a chart is about.
     Trained,
-    /// The same on images it was trained on.
+    /// A trained network, on images that it was trained on.
     TrainingImages,
     /// The network before training.
     Untrained,
@@ -192,10 +192,10 @@ impl<'a> Chart<'a> {
         self.write_with(path, 2)
     }
 
-    /// As [`Chart::write`], with no lines between the points.
+    /// Draws the chart into `path`, atomically, with no lines between the points.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Chart`] if there is nothing to draw, [`Error::Io`].
     pub fn write_points(&self, path: &Path) -> Result<()> {
         self.write_with(path, 0)
     }

@@ -162,7 +162,8 @@ impl Variant {
     }
 }
 
-/// The layers, width and four heads of a network of this project's own for `images`: [`Config::preset`] `demo`, smaller.
+/// The layers, width and four heads of a network of this project's own for `images`: [`Config::preset`] `demo`,
+/// smaller.
 ///
 /// # Errors
 /// [`Error::Argument`](crate::Error::Argument) if 4 does not divide `width`.
@@ -212,7 +213,9 @@ impl<'a> Comparison<'a> {
     /// each, in that order. A network is let go as soon as its row is made.
     ///
     /// # Errors
-    /// As [`Networks::train`], and those of `row`.
+    /// [`crate::Error::Diverged`] if a number stops being one, [`crate::Error::Interrupted`] by Ctrl-C,
+    /// [`crate::Error::Domain`] if the two sets of images have other classes, [`crate::Error::File`] if a state belongs
+    /// to another run, [`crate::Error::Io`], [`crate::Error::Device`]; those of `row`.
     pub fn train<R>(
         &self,
         networks: &Networks,

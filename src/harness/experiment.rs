@@ -88,7 +88,7 @@ impl Shown<'_> {
     /// Rows as CSV, in a file of the record.
     ///
     /// # Errors
-    /// As [`table::write`].
+    /// [`Error::Io`] naming the file; [`Error::File`] if a row does not fit a table.
     pub fn table<R: Serialize>(&self, file: &str, rows: &[R]) -> Result<()> {
         table::write(&self.0.path(file), rows)
     }
@@ -96,7 +96,7 @@ impl Shown<'_> {
     /// A figure of the record.
     ///
     /// # Errors
-    /// As [`Chart::write`].
+    /// [`Error::Chart`] if there is nothing to draw, [`Error::Io`].
     pub fn chart(&self, file: &str, chart: &Chart) -> Result<()> {
         chart.write(&self.path(file))
     }
@@ -199,7 +199,8 @@ fn run<E: Experiment>(arguments: &Arguments<E::Flags>) -> Result<()> {
 /// Writes the record of a run, of a benchmark for instance, which has no claims; its line too if it is one `for_good`.
 ///
 /// # Errors
-/// As [`Record::write`] and [`Line::append`]; [`Error::Io`] if a table or figure is gone.
+/// [`Error::Io`] if the folder cannot be written, or a table or figure is gone; [`Error::File`] if a value cannot be
+/// written as JSON.
 pub fn leave<'a, S: Serialize, R: Serialize>(
     run: &Run,
     settings: &'a S,

@@ -29,10 +29,10 @@ pub enum Network {
 }
 
 impl Network {
-    /// Both.
+    /// The trained and the untrained network, in that order.
     pub const BOTH: [Self; 2] = [Self::Trained, Self::Untrained];
 
-    /// For people.
+    /// "trained" or "untrained", in tables and charts.
     pub fn word(self) -> &'static str {
         match self {
             Self::Trained => "trained",
@@ -119,7 +119,7 @@ impl NetworkCurves {
     /// Mean over images of `quantity`, by layer.
     ///
     /// # Errors
-    /// As [`Self::summaries`].
+    /// [`Error::Unmeasured`] if it was not asked for.
     pub fn means(&self, quantity: Quantity) -> Result<Vec<f64>> {
         Ok(self.summaries(quantity)?.iter().map(|s| s.mean).collect())
     }
@@ -207,7 +207,7 @@ impl LayerCurves {
     /// Measures `quantities` of every network on `count` images of each of `splits`, with progress.
     ///
     /// # Errors
-    /// As [`measure`].
+    /// [`Error::Shape`] if the images do not fit, [`Error::Domain`] if an activation is not finite.
     pub fn measure(
         subject: &Subject,
         splits: &[(Split, &Images)],
@@ -305,7 +305,7 @@ impl LayerCurves {
     /// missing.
     ///
     /// # Errors
-    /// As [`Chart::write`].
+    /// [`Error::Chart`] or [`Error::Io`] if the chart cannot be drawn.
     pub fn draw(
         &self,
         shown: &Shown<'_>,
@@ -445,7 +445,7 @@ pub fn line(name: &str, colour: Colour, networks: &[Vec<f64>]) -> Option<Series>
 /// A chart over layers, if there is something to draw.
 ///
 /// # Errors
-/// As [`Chart::write`].
+/// [`Error::Chart`] or [`Error::Io`] if the chart cannot be drawn.
 pub fn draw(
     shown: &Shown<'_>,
     (file, title, vertical): (&str, &str, &str),

@@ -1,4 +1,6 @@
-//! What every experiment shares: from flags to a record with its provenance, tables and charts, exit codes.
+//! What every experiment shares: from flags to a record with its provenance, tables and charts, exit codes. The top
+//! floor of the library: it may import every other room, none imports it, and mathematics belongs below. Begin with
+//! [`experiment`], which an experiment fills in, and [`run`], what happens to it.
 //!
 //! | file | what |
 //! |---|---|

@@ -90,7 +90,9 @@ impl Networks {
     /// network is kept too.
     ///
     /// # Errors
-    /// As [`train::train`] and [`checkpoint::write`].
+    /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
+    /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
+    /// [`Error::Device`].
     pub fn train(
         &self,
         name: &str,

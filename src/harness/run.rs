@@ -45,7 +45,7 @@ impl Run {
     /// Begins the run of the experiment `name`, on `data` if it reads any.
     ///
     /// # Errors
-    /// As [`artefact::check_writable`] and [`artefact::lock`], before any work is done.
+    /// [`Error::Io`] naming the folder if it cannot be written or another run has it, before any work is done.
     pub fn begin(
         name: &'static str,
         arguments: &ExperimentArguments,
@@ -62,7 +62,7 @@ impl Run {
     /// Begins the run of the experiment `name` in `folder`.
     ///
     /// # Errors
-    /// As [`Self::begin`].
+    /// [`Error::Io`] naming the folder if it cannot be written or another run has it.
     pub(super) fn begin_in(
         folder: PathBuf,
         name: &'static str,

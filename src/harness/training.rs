@@ -156,7 +156,9 @@ impl Training<'_> {
     /// the same bytes.
     ///
     /// # Errors
-    /// As [`train::train`] and [`checkpoint::write`].
+    /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
+    /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
+    /// [`Error::Device`].
     pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;

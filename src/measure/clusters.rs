@@ -1,4 +1,4 @@
-//! Clusters that shorten a lossy code (Ma, Derksen, Hong and Wright 2007; book, chapter 3): the pair whose
+//! Clusters that shorten a lossy code (Ma, Derksen, Hong and Wright 2007; book, section 3.3): the pair whose
 //! union saves the most is merged, until no union saves anything. How many clusters remain is not given.
 
 use ndarray::{Array2, Axis};
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// moment (d, d), for a small d: its own accuracy, not that of [`crate::exact::log_determinant`].
 ///
 /// # Errors
-/// [`Error::Lapack`] if the numbers are not finite.
+/// [`Error::Lapack`] if the numbers are not finite or the moment is not square.
 pub fn coding_length(
     moment: &Array2<f64>,
     count: usize,
@@ -135,7 +135,11 @@ impl Merging {
     }
 }
 
-/// The clusters of `points` (d, N) at which no union shortens the code, as numbers of points; by their first.
+/// The clusters at which no union shortens the code, as numbers of points; by their first. `epsilon` is the precision
+/// of the code, in the units of the points.
+///
+/// # Shapes
+/// points (d, N).
 ///
 /// # Errors
 /// [`Error::Lapack`] if the numbers are not finite.
@@ -148,7 +152,11 @@ pub fn merge(points: &Array2<f64>, epsilon: f64) -> Result<Vec<Vec<usize>>> {
     Ok(left.map(|cluster| cluster.members).collect())
 }
 
-/// The share of points whose cluster has most of its points from their own class.
+/// The share of points whose cluster has most of its points from their own class: 1 for pure clusters. `classes` has
+/// the class of every point.
+///
+/// # Panics
+/// If a cluster has a point without a class.
 pub fn purity(clusters: &[Vec<usize>], classes: &[usize]) -> f64 {
     let most = |members: &Vec<usize>| {
         let mut counts = std::collections::BTreeMap::new();

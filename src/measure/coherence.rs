@@ -21,7 +21,10 @@ pub struct Coherence {
     pub overlap: f64,
 }
 
-/// `|cos|` between all columns of `[U_1, ..., U_K]`, (K p, K p).
+/// `|cos|` between all columns of `[U_1, ..., U_K]`; 0 for a column of zeros.
+///
+/// # Shapes
+/// bases (K, d, p); gives (K p, K p).
 pub fn cosines(bases: ArrayView3<'_, f64>) -> Array2<f64> {
     let (heads, d, p) = bases.dim();
     let mut columns = Array2::zeros((d, heads * p));
@@ -37,10 +40,13 @@ pub fn cosines(bases: ArrayView3<'_, f64>) -> Array2<f64> {
     columns.t().dot(&columns).mapv(f64::abs)
 }
 
-/// Coherence of bases (K, d, p).
+/// Means of [`cosines`] and overlaps over the pairs of columns and of bases; NaN where there are no pairs.
+///
+/// # Shapes
+/// bases (K, d, p).
 ///
 /// # Errors
-/// [`Error::Lapack`] if LAPACK fails.
+/// [`crate::Error::Lapack`] if the bases are not finite.
 pub fn coherence(bases: ArrayView3<'_, f64>) -> Result<Coherence> {
     let (heads, _, p) = bases.dim();
     let cosines = cosines(bases);
@@ -70,10 +76,17 @@ pub fn coherence(bases: ArrayView3<'_, f64>) -> Result<Coherence> {
     })
 }
 
-/// The share of the span of `a` that lies in that of `b`, both (d, p), as in [`Coherence::overlap`].
+/// The share `||Q_a^T Q_b||_F^2 / p` of the span of `a` that lies in that of `b`, `Q` an orthonormal basis: 0 for
+/// orthogonal spans, 1 for one and the same.
+///
+/// # Shapes
+/// a and b (d, p).
 ///
 /// # Errors
-/// [`Error::Lapack`] if LAPACK fails.
+/// [`crate::Error::Lapack`] if they are not finite.
+///
+/// # Panics
+/// If they have not equally many rows.
 pub fn overlap(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Result<f64> {
     Ok(share(&frame(a)?, &frame(b)?))
 }
@@ -84,17 +97,24 @@ fn share(q: &Array2<f64>, p: &Array2<f64>) -> f64 {
     product.iter().map(|v| v * v).sum::<f64>() / q.ncols() as f64
 }
 
-/// `<A, B> / (||A||_F ||B||_F)`: 1 where `b` is a multiple of `a`, near 0 where they have nothing in common.
+/// `<A, B> / (||A||_F ||B||_F)`: 1 where `b` is a positive multiple of `a`, near 0 where they have nothing in common;
+/// NaN if one is zero.
+///
+/// # Shapes
+/// a and b of the same shape.
+///
+/// # Panics
+/// If the shapes differ.
 pub fn alignment(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> f64 {
     let product = |a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>| (&a * &b).sum();
     product(a, b) / (product(a, a) * product(b, b)).sqrt()
 }
 
 /// How far a dictionary is from a scaled rotation, which is what the papers ask of it:
-/// `||D^T D - alpha I||_F / ||D^T D||_F` with the best `alpha`.
+/// `||D^T D - alpha I||_F / ||D^T D||_F` with the best `alpha`, `tr(D^T D) / d`: 0 for a scaled rotation.
 ///
 /// # Shapes
-/// `dictionary` (d, d).
+/// dictionary (d, d).
 pub fn dictionary_incoherence(dictionary: ArrayView2<'_, f64>) -> f64 {
     let gram = dictionary.t().dot(&dictionary);
     let alpha = gram.diag().sum() / gram.nrows() as f64;
@@ -103,7 +123,10 @@ pub fn dictionary_incoherence(dictionary: ArrayView2<'_, f64>) -> f64 {
     frobenius(off.view()) / frobenius(gram.view())
 }
 
-/// Mean `|cos|` between different columns of a matrix.
+/// Mean `|cos|` between different columns of a matrix; NaN for a single column.
+///
+/// # Shapes
+/// matrix (d, n).
 pub fn column_coherence(matrix: ArrayView2<'_, f64>) -> f64 {
     let cosines = cosines(matrix.insert_axis(Axis(0)));
     let d = cosines.nrows() as f64;

@@ -10,7 +10,7 @@ use crate::exact::mssa::doubly_stochastic;
 /// A step in which every token goes as far as in `step`, in a random direction.
 ///
 /// # Shapes
-/// `step` (d, N), tokens as columns; gives (d, N).
+/// step (d, N), tokens as columns; gives (d, N).
 pub fn random_step(step: ArrayView2<'_, f64>, rng: &mut impl Rng) -> Array2<f64> {
     let mut random = Array2::zeros(step.dim());
     for (mut own, like) in random.axis_iter_mut(Axis(1)).zip(step.axis_iter(Axis(1))) {
@@ -26,7 +26,7 @@ pub fn random_step(step: ArrayView2<'_, f64>, rng: &mut impl Rng) -> Array2<f64>
 /// The steps of `step`, each taken by another token than the one it was made for.
 ///
 /// # Shapes
-/// As [`random_step`]; a single token keeps its own.
+/// step (d, N), tokens as columns; gives (d, N). A single token keeps its own.
 pub fn exchanged(step: ArrayView2<'_, f64>, rng: &mut impl Rng) -> Array2<f64> {
     step.select(Axis(1), &cycle(step.ncols(), rng))
 }
@@ -51,7 +51,10 @@ fn cycle(count: usize, rng: &mut impl Rng) -> Vec<usize> {
 /// dealt to them anew: to the `i`-th of them goes what went to number `order[i]`.
 ///
 /// # Shapes
-/// `map` (N, N), column `j` what token `j` reads; `order` a permutation of `0, .., N - 2`; gives (N, N).
+/// map (N, N), column `j` what token `j` reads; `order` a permutation of `0, .., N - 2`; gives (N, N).
+///
+/// # Panics
+/// If `order` names others.
 pub fn partners_shuffled(map: ArrayView2<'_, f64>, order: &[usize]) -> Array2<f64> {
     let other = |token: usize, index: usize| index + usize::from(index >= token);
     let mut shuffled = map.to_owned();
@@ -63,7 +66,10 @@ pub fn partners_shuffled(map: ArrayView2<'_, f64>, order: &[usize]) -> Array2<f6
     shuffled
 }
 
-/// A doubly stochastic map (N, N) that knows nothing of any token: entries uniform on 0.01 to 1, balanced.
+/// A doubly stochastic map that knows nothing of any token: entries uniform on 0.01 to 1, balanced.
+///
+/// # Shapes
+/// Gives (count, count).
 pub fn random_map(count: usize, rng: &mut impl Rng) -> Array2<f64> {
     let scores = Array2::from_shape_simple_fn((count, count), || rng.gen_range(0.01..1.0f64));
     doubly_stochastic(scores, 200)

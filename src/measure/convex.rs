@@ -15,18 +15,22 @@ pub struct Convex {
     pub cosine_of_shrinkage: f64,
     /// Of `M - Z`, its part along `Z` and the gradient's taken out.
     pub beyond_shrinkage: f64,
-    /// The same with `sum_k U_k U_k^T Z A` in the place of `M`, for a given map `A`.
+    /// Of `sum_k U_k U_k^T Z A - Z` for a given map `A`, its part along `Z` and the gradient's taken out.
     pub beyond_shrinkage_with_map: f64,
 }
 
 impl Convex {
-    /// At `z`; `scale` multiplies the scores of the softmax.
+    /// At `z`, for `R^c` of precision `epsilon`; `scale` multiplies the scores of the softmax.
     ///
     /// # Shapes
-    /// `z` (d, N), `bases` (K, d, p), `map` (N, N): column `j` is what token `j` reads.
+    /// z (d, N), bases (K, d, p), map (N, N): column `j` is what token `j` reads.
     ///
     /// # Errors
-    /// As [`Descent::at`].
+    /// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities
+    /// or `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
+    ///
+    /// # Panics
+    /// If `map` does not fit.
     pub fn at(
         z: ArrayView2<'_, f64>,
         bases: ArrayView3<'_, f64>,

@@ -23,7 +23,7 @@ pub enum Operator {
     Tssa,
     /// Subspace self-attention, the reference in f64, which makes the whole map.
     Mssa,
-    /// The same by the kernels of the networks, in f32.
+    /// Subspace self-attention by the kernels of the networks, in f32.
     FusedMssa,
 }
 
@@ -31,7 +31,7 @@ impl Operator {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Tssa, Self::Mssa, Self::FusedMssa];
 
-    /// For people.
+    /// The name in tables and charts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tssa => "TSSA, f64 reference",
@@ -77,7 +77,7 @@ impl Operands {
 }
 
 impl Operator {
-    /// The attention, its result thrown away.
+    /// Computes the attention once and throws its result away.
     pub fn apply(self, operands: &Operands) {
         let (z, bases) = (operands.z.view(), operands.bases.view());
         let (heads, _, p) = bases.dim();

@@ -37,7 +37,7 @@ impl Method {
         Self::PosteriorMean,
     ];
 
-    /// For people.
+    /// The name in tables and charts.
     pub fn name(self) -> &'static str {
         match self {
             Self::ExactStep => "exact step on R^c",
@@ -49,10 +49,13 @@ impl Method {
     }
 
     /// The tokens without their noise, as far as it goes: of deviation `noise`, by a filter of precision
-    /// `epsilon`. Gives (d, N).
+    /// `epsilon`, both in the units of the tokens.
+    ///
+    /// # Shapes
+    /// Gives (d, N), as the drawn tokens.
     ///
     /// # Errors
-    /// As [`wiener_filters`].
+    /// [`crate::Error::Lapack`] if the tokens are not finite.
     pub fn apply(self, drawn: &SubspaceTokens, noise: f64, epsilon: f64) -> Result<Array2<f64>> {
         let (z, bases) = (drawn.noisy.view(), drawn.bases.view());
         Ok(match self {
@@ -68,7 +71,13 @@ impl Method {
     }
 }
 
-/// `denoise` of every column of `z` (d, N).
+/// `denoise` of every column.
+///
+/// # Shapes
+/// z (d, N); `denoise` keeps (d,); gives (d, N).
+///
+/// # Panics
+/// If `denoise` gives another length.
 pub fn by_token(
     z: ArrayView2<'_, f64>,
     denoise: impl Fn(ArrayView1<'_, f64>) -> Array1<f64>,
@@ -80,10 +89,17 @@ pub fn by_token(
     out
 }
 
-/// The filter that the exact step applies to the tokens of a draw, applied to anything, `x` (d, N).
+/// `sum_k U_k F_k U_k^T X`, `F_k` of [`wiener_filters`]: the filter that the exact step applies to the tokens of a
+/// draw, applied to anything.
+///
+/// # Shapes
+/// x (d, n); gives (d, n).
 ///
 /// # Errors
-/// As [`wiener_filters`].
+/// [`crate::Error::Lapack`] if the tokens of the draw are not finite.
+///
+/// # Panics
+/// If `x` has another width than the draw.
 pub fn filtered(
     drawn: &SubspaceTokens,
     epsilon: f64,
@@ -109,10 +125,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Of a draw with noise of deviation `noise`, by a filter of precision `epsilon`.
+    /// Of a draw with noise of deviation `noise`, by a filter of precision `epsilon`, both in the units of the tokens.
     ///
     /// # Errors
-    /// As [`wiener_filters`].
+    /// [`crate::Error::Lapack`] if the tokens are not finite.
     pub fn of(drawn: &SubspaceTokens, noise: f64, epsilon: f64) -> Result<Self> {
         let noise_part = &drawn.noisy - &drawn.clean;
         let before = energy(&noise_part);
@@ -146,10 +162,11 @@ pub struct BothSigns {
 }
 
 impl BothSigns {
-    /// Of a draw.
+    /// Of a draw, `R^c` in nats at precision `epsilon`.
     ///
     /// # Errors
-    /// As [`wiener_filters`] and [`subspace_rate`].
+    /// [`crate::Error::Domain`] for tokens that are not finite or `epsilon <= 0`; [`crate::Error::Lapack`] if a
+    /// factorisation fails.
     pub fn of(drawn: &SubspaceTokens, epsilon: f64) -> Result<Self> {
         let z = &drawn.noisy;
         let m = attention_update(z.view(), drawn.bases.view(), 1.0);
@@ -192,13 +209,22 @@ impl BothSigns {
     }
 }
 
-/// Mean over subspaces of the signal-to-noise ratio of their tokens in `z` (d, N).
+/// Mean over subspaces of the ratio of signal to noise of their tokens, see [`signal_to_noise`].
+///
+/// # Shapes
+/// z (d, N), in the order of the draw.
 pub fn mean_ratio(drawn: &SubspaceTokens, z: &Array2<f64>) -> f64 {
     let ratios = block_ratios(drawn, z);
     ratios.iter().sum::<f64>() / ratios.len() as f64
 }
 
-/// The signal-to-noise ratio of the tokens of every subspace in `z` (d, N).
+/// The ratio of signal to noise of the tokens of every subspace, see [`signal_to_noise`].
+///
+/// # Shapes
+/// z (d, N), in the order of the draw; gives K ratios.
+///
+/// # Panics
+/// If `z` has fewer tokens than the draw, or another width.
 pub fn block_ratios(drawn: &SubspaceTokens, z: &Array2<f64>) -> Vec<f64> {
     let blocks = drawn.bases.outer_iter().enumerate();
     blocks

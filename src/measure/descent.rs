@@ -40,7 +40,7 @@ impl Direction {
         Self::Shrinkage,
     ];
 
-    /// Name for people.
+    /// The name in tables and charts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Exact => "exact gradient",
@@ -58,7 +58,7 @@ impl Direction {
 pub struct Effect {
     /// Cosine with steepest descent.
     pub cosine: f64,
-    /// The same, growing and shrinking of all tokens alike taken out of both.
+    /// Cosine with steepest descent, growing and shrinking of all tokens alike taken out of both.
     pub cosine_beyond_shrinkage: f64,
     /// `R^c` after the step over `R^c` before, less 1.
     pub relative_change: f64,
@@ -76,10 +76,14 @@ pub struct Descent<'a> {
 }
 
 impl<'a> Descent<'a> {
-    /// Prepares the directions at `z` (d, N); `scale` multiplies the scores of the softmax.
+    /// Prepares the directions at `z`, for `R^c` of precision `epsilon`; `scale` multiplies the scores of the softmax.
+    ///
+    /// # Shapes
+    /// z (d, N), bases (K, d, p).
     ///
     /// # Errors
-    /// As [`subspace_rate_gradient`].
+    /// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities
+    /// or `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
     pub fn at(
         z: ArrayView2<'a, f64>,
         bases: ArrayView3<'a, f64>,
@@ -97,7 +101,7 @@ impl<'a> Descent<'a> {
         })
     }
 
-    /// One direction, (d, N).
+    /// One direction, (d, N), in the units of `Z`.
     pub fn direction(&self, which: Direction) -> Array2<f64> {
         match which {
             Direction::Exact => self.exact.clone(),
@@ -109,13 +113,13 @@ impl<'a> Descent<'a> {
         }
     }
 
-    /// Cosine of a direction with steepest descent; 0 for a zero direction.
+    /// Cosine of a direction, (d, N), with steepest descent, `-grad R^c`; 0 for a zero direction.
     pub fn cosine(&self, direction: ArrayView2<'_, f64>) -> f64 {
         cosine(direction, self.exact.view())
     }
 
-    /// The same after the component along `Z` is taken out of both: what is left of the agreement
-    /// when growing and shrinking do not count.
+    /// Cosine of a direction, (d, N), with steepest descent after the component along `Z` is taken out of both: what is
+    /// left of the agreement when growing and shrinking do not count.
     pub fn cosine_beyond_shrinkage(&self, direction: ArrayView2<'_, f64>) -> f64 {
         let (step, exact) = (
             without(direction, self.z),
@@ -127,7 +131,8 @@ impl<'a> Descent<'a> {
     /// What a step of length `kappa c = step` along each of [`Direction::ALL`] is worth.
     ///
     /// # Errors
-    /// As [`subspace_rate`].
+    /// [`crate::Error::Domain`] if a step leads beyond what doubles hold; [`crate::Error::Lapack`] if a factorisation
+    /// fails.
     pub fn effects(&self, step: f64) -> Result<[Effect; Direction::ALL.len()]> {
         let before = self.rate()?;
         let mut effects = Vec::with_capacity(Direction::ALL.len());
@@ -142,33 +147,44 @@ impl<'a> Descent<'a> {
         Ok(std::array::from_fn(|index| effects[index]))
     }
 
-    /// `R^c` at the tokens.
+    /// `R^c` at the tokens, nats.
     ///
     /// # Errors
-    /// As [`subspace_rate`].
+    /// [`crate::Error::Lapack`] if a factorisation fails.
     pub fn rate(&self) -> Result<f64> {
         self.rate_of(self.z)
     }
 
-    /// `R^c` after a step of length `kappa c` along a direction.
+    /// `R^c` in nats after a step of length `kappa c = step` along a direction, (d, N).
     ///
     /// # Errors
-    /// As [`subspace_rate`].
+    /// [`crate::Error::Domain`] if it leads beyond what doubles hold; [`crate::Error::Lapack`] if a factorisation
+    /// fails.
+    ///
+    /// # Panics
+    /// If the direction has another shape.
     pub fn rate_after(&self, direction: ArrayView2<'_, f64>, step: f64) -> Result<f64> {
         self.rate_of((&self.z + &(&direction * step)).view())
     }
 
-    /// `R^c` of other tokens for the same bases and precision.
+    /// `R^c` in nats of other tokens, (d, n), for the same bases and precision.
     ///
     /// # Errors
-    /// As [`subspace_rate`].
+    /// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities
+    /// or `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
     pub fn rate_of(&self, z: ArrayView2<'_, f64>) -> Result<f64> {
         Ok(subspace_rate(z, self.bases, self.epsilon)?.total)
     }
 }
 
-/// A direction without its part along `z`, both (d, N): what is left of it when growing and shrinking all
-/// tokens alike does not count.
+/// `V - <V, Z> / <Z, Z> Z`: a direction without its part along `z`, what is left of it when growing and shrinking all
+/// tokens alike does not count. NaN if `z` is zero.
+///
+/// # Shapes
+/// direction and z (d, N); gives (d, N).
+///
+/// # Panics
+/// If the shapes differ.
 pub fn without(direction: ArrayView2<'_, f64>, z: ArrayView2<'_, f64>) -> Array2<f64> {
     let along = inner(direction, z) / inner(z, z);
     &direction - &(&z * along)

@@ -9,6 +9,9 @@ use statrs::function::gamma::{digamma, ln_gamma};
 ///
 /// # Shapes
 /// points (d, N), `1 <= neighbours < N`. Minus infinity if that many points coincide.
+///
+/// # Panics
+/// If `neighbours` is 0 or not less than N.
 pub fn neighbour_term(points: &Array2<f64>, neighbours: usize) -> f64 {
     let (d, n) = points.dim();
     let squared = |a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>| {
@@ -32,7 +35,10 @@ pub fn neighbour_term(points: &Array2<f64>, neighbours: usize) -> f64 {
 /// `sqrt((psi'(k) + var(ln density)) / N)`.
 ///
 /// # Shapes
-/// As [`neighbour_term`].
+/// points (d, N), `1 <= neighbours < N`. Minus infinity if that many points coincide.
+///
+/// # Panics
+/// If `neighbours` is 0 or not less than N.
 pub fn entropy(points: &Array2<f64>, neighbours: usize) -> f64 {
     let (d, n) = points.dim();
     let half = 0.5 * d as f64;

@@ -1,5 +1,5 @@
 //! By how much a layer of the attention-only transformer multiplies the ratio of signal to noise, against the
-//! theorem's `1 + eta tau`.
+//! `1 + eta tau` of the book's theorem 4.1, (4.3.5).
 
 use ndarray::{Array2, Axis};
 
@@ -17,7 +17,7 @@ pub struct Theorem {
 }
 
 impl Theorem {
-    /// `1 + eta tau`.
+    /// `1 + eta tau`, by which the theorem has a layer multiply the ratio.
     pub fn gain(self) -> f64 {
         1.0 + self.eta * self.tau
     }
@@ -34,8 +34,8 @@ impl Theorem {
         off.fold(0.0, f64::max)
     }
 
-    /// [`Self::deviation`] of each of `layers` layers; where `rescaled`, every token is brought to length
-    /// `sqrt(p)` before the first and after each.
+    /// Of each of `layers` layers how far the growth of the ratio is from [`Self::gain`], relative, the largest over
+    /// subspaces; where `rescaled`, every token is brought to length `sqrt(p)` before the first and after each.
     pub fn deviations(self, drawn: &SubspaceTokens, layers: usize, rescaled: bool) -> Vec<f64> {
         let mut z = drawn.noisy.clone();
         let p = drawn.bases.dim().2;
@@ -56,7 +56,8 @@ impl Theorem {
         found
     }
 
-    /// The deviation of the first layer with scores times `p^{-1/2}`, the network's scale.
+    /// How far the growth over the first layer is from [`Self::gain`], relative, the largest over subspaces, with
+    /// scores times `p^{-1/2}`, the network's scale.
     pub fn first_deviation_with_scaled_scores(self, drawn: &SubspaceTokens) -> f64 {
         // Scores scaled by p^{-1/2} are scores of tokens scaled by p^{-1/4}; the ratio ignores scale.
         let z = &drawn.noisy * (drawn.bases.dim().2 as f64).powf(-0.25);
@@ -75,7 +76,8 @@ fn rescale(z: &mut Array2<f64>, p: usize) {
     }
 }
 
-/// Mean ratio over subspaces before each of `count` layers with any `phi`, the first of them the input.
+/// Mean ratio of signal to noise over subspaces before each of `count` layers of step `eta` with any `phi`: the first
+/// is that of the input.
 pub fn ratios(drawn: &SubspaceTokens, eta: f64, phi: Phi, count: usize) -> Vec<f64> {
     let mut z = drawn.noisy.clone();
     let mut ratios = vec![mean_ratio(drawn, &z)];

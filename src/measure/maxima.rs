@@ -1,5 +1,5 @@
 //! Where ascent on the rate reduction with labels ends, and how far that is from what the theorems say of
-//! the maxima (book, chapter 3): groups in orthogonal subspaces, with equal singular values.
+//! the maxima (book, theorems 3.7 and 3.8): groups in orthogonal subspaces, with equal singular values.
 
 use ndarray::{concatenate, s, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// All tokens.
+    /// N, the tokens of all classes.
     pub fn tokens(self) -> usize {
         self.count * self.each
     }
@@ -47,7 +47,7 @@ impl Groups {
 pub struct Maximum {
     /// Largest |cosine| of tokens of different classes at the start.
     pub start_cosine: f64,
-    /// The same at the end.
+    /// Largest |cosine| of tokens of different classes at the end.
     pub cosine: f64,
     /// Of the leading singular values of a class (all but the last), largest over classes: (largest -
     /// smallest) / largest.
@@ -61,8 +61,11 @@ pub struct Maximum {
 }
 
 impl Maximum {
-    /// Describes the way from `start` to `z`, both (d, N); `closed_form` is the value that all nonzero singular
+    /// Describes the way from `start` to `z`; `closed_form` is the value that all nonzero singular
     /// values of a class should have.
+    ///
+    /// # Shapes
+    /// start and z (d, N), classes side by side.
     ///
     /// # Errors
     /// [`Error::Lapack`] if the numbers are not finite.
@@ -104,6 +107,9 @@ fn first_step(d: usize, groups: Groups, epsilon: f64) -> f64 {
 
 /// `||Z_k||_F^2 = N_k` and `rank Z_k <= rank` for every class: the nearest of that rank, scaled.
 ///
+/// # Shapes
+/// z (d, N), classes side by side; gives (d, N).
+///
 /// # Errors
 /// [`Error::Lapack`] if the numbers are not finite.
 pub fn project(z: &Array2<f64>, groups: Groups, rank: usize) -> Result<Array2<f64>> {
@@ -118,10 +124,14 @@ pub fn project(z: &Array2<f64>, groups: Groups, rank: usize) -> Result<Array2<f6
     concatenate(Axis(1), &views).map_err(|e| Error::misfit("groups side by side", views.len(), &e))
 }
 
-/// Ascent on `Delta R(Z | Pi)` from `start` (d, N) under `||Z_k||_F^2 = N_k`, `rank Z_k <= rank`.
+/// Ascent on `Delta R(Z | Pi)` from `start` under `||Z_k||_F^2 = N_k`, `rank Z_k <= rank` (book (3.4.15), theorem 3.7).
+///
+/// # Shapes
+/// start (d, N), classes side by side.
 ///
 /// # Errors
-/// As [`crate::exact::coding_rate()`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`;
+/// [`Error::Lapack`] if a factorisation fails.
 pub fn constrained_maximum(
     start: &Array2<f64>,
     groups: Groups,
@@ -141,10 +151,15 @@ pub fn constrained_maximum(
     Maximum::of(&start, &z, groups, None)
 }
 
-/// Ascent on `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` from `start` (d, N), compared with `closed_form`.
+/// Ascent on `Delta R(Z | Pi) - lambda / 2 ||Z||_F^2` from `start`, its singular values compared with `closed_form`
+/// (book (3.4.16), theorem 3.8).
+///
+/// # Shapes
+/// start (d, N), classes side by side.
 ///
 /// # Errors
-/// As [`crate::exact::coding_rate()`].
+/// [`Error::Shape`] for operands that are empty or do not fit; [`Error::Domain`] for NaN, infinities or `epsilon <= 0`;
+/// [`Error::Lapack`] if a factorisation fails.
 pub fn regularised_maximum(
     start: &Array2<f64>,
     groups: Groups,

@@ -20,7 +20,7 @@ pub struct Masses {
 }
 
 impl Masses {
-    /// Of a draw, with scores times `scale`.
+    /// Of the noisy tokens of a draw, with scores times `scale`.
     pub fn of(drawn: &SubspaceTokens, scale: f64) -> Self {
         let heads = drawn.bases.dim().0;
         let mut sums = Self::default();
@@ -51,7 +51,10 @@ impl Masses {
 /// `sum_k softmax_k(scale ||U_k^T x||^2) U_k U_k^T x`: attention's weights, normalised over heads.
 ///
 /// # Shapes
-/// `x` (d,), `bases` (K, d, p); gives (d,).
+/// x (d,), bases (K, d, p); gives (d,).
+///
+/// # Panics
+/// If `bases` has not as many rows as `x`.
 pub fn head_softmax(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, scale: f64) -> Array1<f64> {
     let projections: Vec<Array1<f64>> = bases.outer_iter().map(|basis| basis.t().dot(&x)).collect();
     let energies: Vec<f64> = projections.iter().map(|w| scale * w.dot(w)).collect();
@@ -67,7 +70,10 @@ pub fn head_softmax(x: ArrayView1<'_, f64>, bases: ArrayView3<'_, f64>, scale: f
 /// The combination `a X + b M` nearest to the clean tokens: the most favourable step there is.
 ///
 /// # Shapes
-/// All (d, N).
+/// All (d, N); gives (d, N).
+///
+/// # Panics
+/// If the shapes differ.
 pub fn best_mix(x: &Array2<f64>, m: &Array2<f64>, clean: &Array2<f64>) -> Array2<f64> {
     let inner = |a: &Array2<f64>, b: &Array2<f64>| (a * b).sum();
     let (xx, xm, mm) = (inner(x, x), inner(x, m), inner(m, m));
@@ -86,6 +92,9 @@ pub fn best_mix(x: &Array2<f64>, m: &Array2<f64>, clean: &Array2<f64>) -> Array2
 ///
 /// # Shapes
 /// Both (d, N).
+///
+/// # Panics
+/// If the shapes differ.
 pub fn mean_square_error(found: &Array2<f64>, clean: &Array2<f64>) -> f64 {
     let difference = found - clean;
     (&difference * &difference).sum() / found.len() as f64

@@ -28,13 +28,14 @@ pub struct Falls {
 }
 
 impl Falls {
-    /// At tokens of length 1; `scale` multiplies the scores of the softmax.
+    /// At tokens of length 1, for `R^c` of precision `epsilon`; `scale` multiplies the scores of the softmax.
     ///
     /// # Shapes
-    /// `z` (d, N), `bases` (K, d, p).
+    /// z (d, N), bases (K, d, p).
     ///
     /// # Errors
-    /// As [`Descent::at`].
+    /// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities
+    /// or `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
     pub fn at(
         z: &Array2<f64>,
         bases: ArrayView3<'_, f64>,
@@ -60,13 +61,15 @@ impl Falls {
     }
 }
 
-/// `R^c` before the first and after every one of `layers` tied steps `Z + sign M(Z)` without LayerNorm.
+/// `R^c`, nats, before the first and after every one of `layers` tied steps `Z + sign M(Z)` without LayerNorm; `scale`
+/// multiplies the scores of the softmax.
 ///
 /// # Shapes
-/// `start` (d, N), `bases` (K, d, p); gives `layers + 1` rates.
+/// start (d, N), bases (K, d, p); gives `layers + 1` rates.
 ///
 /// # Errors
-/// As [`subspace_rate`].
+/// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities or
+/// `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
 pub fn along_a_stack(
     start: &Array2<f64>,
     bases: ArrayView3<'_, f64>,

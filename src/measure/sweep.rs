@@ -113,7 +113,9 @@ impl Setting {
     /// others as in `middle`.
     ///
     /// # Errors
-    /// Those of drawing and of [`Descent::at`].
+    /// [`crate::Error::Shape`] if the point has nothing to draw; [`crate::Error::Domain`] for `epsilon <= 0` or a step
+    /// beyond what doubles hold; [`crate::Error::Lapack`] if a factorisation fails; [`crate::Error::Thread`] if no
+    /// thread can start.
     pub fn effects(
         self,
         value: f64,

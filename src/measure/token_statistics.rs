@@ -9,7 +9,7 @@ use crate::exact::linear::frobenius;
 use crate::exact::mcr2::label_rate;
 use crate::exact::tssa::{code_memberships, memberships, tssa, tssa_code, variational_rate};
 
-/// `s = d / eps^2`, the factor on second moments.
+/// `s = d / eps^2`, the factor on second moments in `f(x) = ln(1 + s x)` (book, after (4.3.9)).
 pub fn moment_scale(d: usize, epsilon: f64) -> f64 {
     d as f64 / (epsilon * epsilon)
 }
@@ -18,10 +18,14 @@ pub fn moment_scale(d: usize, epsilon: f64) -> f64 {
 /// 0 where the bound is violated.
 ///
 /// # Shapes
-/// `bases` (K, d, p).
+/// bases (K, d, p), one for each group.
 ///
 /// # Errors
-/// As [`label_rate`].
+/// [`crate::Error::Shape`] for operands that are empty or do not fit; [`crate::Error::Domain`] for NaN, infinities or
+/// `epsilon <= 0`; [`crate::Error::Lapack`] if a factorisation fails.
+///
+/// # Panics
+/// If the bases do not fit the tokens.
 pub fn relative_gap(groups: &Groups, bases: ArrayView3<'_, f64>, epsilon: f64) -> Result<f64> {
     let (z, labels) = (groups.z.view(), groups.labels.view());
     let exact = label_rate(z, labels, epsilon)?;
@@ -42,9 +46,9 @@ pub struct Step {
     pub change: f64,
     /// Cosine with the step: the code's heads as released.
     pub code_cosine: f64,
-    /// The same with the paper's memberships.
+    /// Cosine with the step: the code's heads with the paper's memberships.
     pub code_cosine_memberships: f64,
-    /// The same with the paper's precision.
+    /// Cosine with the step: the code's heads with the paper's precision.
     pub code_cosine_precision: f64,
     /// Length of the difference from the step over its length, both put back.
     pub code_difference: f64,
@@ -55,7 +59,10 @@ impl Step {
     /// `eta` of the memberships.
     ///
     /// # Shapes
-    /// `z` (d, N), `bases` (K, d, p).
+    /// z (d, N), bases (K, d, p).
+    ///
+    /// # Panics
+    /// If `bases` has not as many rows as `z`.
     pub fn at(z: &Array2<f64>, bases: ArrayView3<'_, f64>, epsilon: f64, width: f64) -> Self {
         let (d, n) = z.dim();
         let s = moment_scale(d, epsilon);

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-/// Sum of squared residuals of the best `a + b x`, by least squares, with `a` and `b`.
+/// The best `a + b x` through points `(x, y)`, by least squares, with the sum of its squared residuals; NaN for fewer
+/// than two different `x`.
 pub fn fit_line(points: &[(f64, f64)]) -> Fit {
     let n = points.len() as f64;
     let mean = |pick: fn(&(f64, f64)) -> f64| points.iter().map(pick).sum::<f64>() / n;
@@ -19,7 +20,8 @@ pub fn fit_line(points: &[(f64, f64)]) -> Fit {
     }
 }
 
-/// The same for `a r^x` with `r` in `[1/2, 2]`, on the values themselves, not their logarithms.
+/// The best `a r^x` with `r` in `[1/2, 2]` through points `(x, y)`, by least squares on the values themselves, not
+/// their logarithms, with the sum of its squared residuals.
 pub fn fit_geometric(points: &[(f64, f64)]) -> Fit {
     let at = |ratio: f64| {
         let product: f64 = points.iter().map(|p| p.1 * ratio.powf(p.0)).sum();

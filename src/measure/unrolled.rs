@@ -73,7 +73,7 @@ impl Step {
         Self::Book,
     ];
 
-    /// `eta`.
+    /// `eta`, for a dictionary with `L = lipschitz`.
     pub fn size(self, lipschitz: f64) -> f64 {
         match self {
             Self::Official => 0.1,
@@ -101,7 +101,7 @@ impl Start {
     /// All.
     pub const ALL: [Self; 3] = [Self::Warm, Self::Clamped, Self::Zero];
 
-    /// The code to begin with for tokens `z`.
+    /// The code to begin with for tokens `z` (d, N); gives (d, N).
     pub fn of(self, z: ArrayView2<'_, f64>) -> Array2<f64> {
         match self {
             Self::Warm => z.to_owned(),
@@ -162,7 +162,10 @@ pub struct LayerFacts {
 }
 
 impl LayerFacts {
-    /// Share of the way from the clamped start to the solution after `steps` steps of `path`.
+    /// Share of the way from the clamped start to the solution after `steps` steps of `path`: 1 at the solution.
+    ///
+    /// # Panics
+    /// If the path has fewer steps.
     pub fn gap_closed(&self, path: &Path, steps: usize) -> f64 {
         (self.clamped - path.objective[steps]) / (self.clamped - self.solution)
     }
@@ -233,7 +236,8 @@ impl Block {
     /// The paths from every start with every step, by start, and what does not depend on them.
     ///
     /// # Errors
-    /// As [`coding_rate()`].
+    /// [`crate::Error::Domain`] for tokens that are not finite or a precision `<= 0`; [`crate::Error::Lapack`] if a
+    /// factorisation fails.
     pub fn follow(&self, length: Length) -> Result<(LayerFacts, Vec<Path>)> {
         let (z, matrix, lambda) = (self.z.view(), self.matrix.view(), self.lambda);
         // Room for the rounding of the eigenvalue, so that 1 / L is never too long.
@@ -301,8 +305,8 @@ mod tests {
         found.unwrap()
     }
 
-    /// `z = 3`, `D = 2`, `lambda = 1/2`: the solution is `(D z - lambda) / D^2 = 11/8`, and a step multiplies the distance to
-    /// it by `1 - eta D^2` as long as no threshold is met.
+    /// `z = 3`, `D = 2`, `lambda = 1/2`: the solution is `(D z - lambda) / D^2 = 11/8`, and a step multiplies the
+    /// distance to it by `1 - eta D^2` as long as no threshold is met.
     #[test]
     fn one_number_goes_to_its_solution_geometrically() {
         let block = Block {

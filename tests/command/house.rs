@@ -267,6 +267,188 @@ fn every_piece_of_code_that_the_book_shows_exists() {
     assert!(shown >= 4);
 }
 
+/// The file that `path`, as `exact::mssa::ssa`, is in below one of `folders`, and the names of it that are no files.
+fn place<'a>(path: &'a str, folders: &[&str]) -> (PathBuf, Vec<&'a str>) {
+    let words: Vec<&str> = path.split("::").collect();
+    for folder in folders {
+        for length in (1..=words.len()).rev() {
+            let stem = root().join(folder).join(words[..length].join("/"));
+            for file in [stem.with_extension("rs"), stem.join("mod.rs")] {
+                if file.is_file() {
+                    return (file, words[length..].to_vec());
+                }
+            }
+        }
+    }
+    panic!("{path} is nowhere below {folders:?}");
+}
+
+/// Whether `text` defines `name`.
+fn defines(text: &str, name: &str) -> bool {
+    let keywords = ["fn", "struct", "enum", "trait", "const", "type"];
+    keywords.iter().any(|keyword| {
+        let start = format!("{keyword} {name}");
+        text.match_indices(&start).any(|(at, _)| {
+            let next = text[at + start.len()..].chars().next();
+            !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        })
+    })
+}
+
+/// What stands between backquotes in `cell`.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// Numbers as `(4.2.13)` in `text`.
+fn numbered(text: &str) -> Vec<String> {
+    let inner = text
+        .split('(')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'));
+    let is_number = |word: &str| {
+        let parts: Vec<&str> = word.split('.').collect();
+        let digits = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+        parts.len() == 3 && parts.iter().all(digits)
+    };
+    let numbers = inner.map(|(word, _)| word).filter(|word| is_number(word));
+    numbers.map(|word| format!("({word})")).collect()
+}
+
+#[test]
+fn every_equation_leads_to_its_function_kernel_and_test() {
+    let page = std::fs::read_to_string(root().join("book/src/equations.md")).unwrap();
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap();
+    // Comments go on in the next line.
+    let flat = |text: &str| {
+        let lines = text.lines().map(|line| {
+            let line = line.trim();
+            line.trim_start_matches(['/', '!']).trim()
+        });
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if cells[1] == "equation" {
+            continue;
+        }
+        assert_eq!(cells.len(), 8, "{line}");
+        let (equation, exact, tests) = (cells[1], quoted(cells[3]), cells[6]);
+        let named: Vec<&str> = cells[3..6].iter().flat_map(|cell| quoted(cell)).collect();
+        assert!(!named.is_empty() && !tests.is_empty(), "{line}");
+        let mut sources = String::new();
+        for path in &named {
+            let (file, items) = place(path, &["src"]);
+            let text = read(&file);
+            for item in items {
+                assert!(defines(&text, item), "{}: no {item}", file.display());
+            }
+            sources.push_str(&flat(&text));
+        }
+        for tag in equation.split(", ") {
+            let number = numbered(tag).pop();
+            let paper = ["NeurIPS", "arXiv"]
+                .iter()
+                .any(|word| tag.starts_with(word));
+            let claim = tag.strip_prefix("claim ");
+            let wanted = number.or_else(|| paper.then(|| tag.to_owned()));
+            let wanted = wanted.as_deref().or(claim);
+            assert!(
+                wanted.is_none_or(|wanted| sources.contains(wanted)),
+                "{tag}: {named:?}"
+            );
+        }
+        if tests == "its example" {
+            assert!(sources.contains("# Example"), "{line}");
+        }
+        let mut checked = String::new();
+        for path in quoted(tests) {
+            let (file, items) = place(path, &["tests", "src"]);
+            let text = read(&file);
+            assert_eq!(items.len(), 1, "{path}");
+            assert!(defines(&text, items[0]), "{}: no {path}", file.display());
+            checked.push_str(&text);
+        }
+        let called = exact.iter().any(|path| {
+            let name = path.rsplit("::").next().unwrap();
+            checked.contains(name)
+        });
+        assert!(
+            called || exact.is_empty() || tests == "its example",
+            "{line}"
+        );
+        rows += 1;
+    }
+    assert!(rows >= 40, "{rows}");
+    for path in files(&root().join("src"), "rs") {
+        for number in numbered(&read(&path)) {
+            assert!(
+                page.contains(&number),
+                "{}: {number} is not in equations.md",
+                path.display()
+            );
+        }
+    }
+}
+
+/// Public functions of a file, not of its tests: documentation and signature.
+fn public_functions(text: &str) -> Vec<(String, String)> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let (mut found, mut documentation) = (Vec::new(), String::new());
+    let mut lines = code.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if line.starts_with("///") {
+            documentation.push_str(line);
+            documentation.push('\n');
+        } else if line.starts_with("pub fn ") || line.starts_with("pub const fn ") {
+            let mut signature = line.to_owned();
+            while !signature.contains('{') {
+                signature.push_str(lines.next().expect(line));
+            }
+            found.push((std::mem::take(&mut documentation), signature));
+        } else if !line.starts_with(['#', '/']) {
+            documentation.clear();
+        }
+    }
+    found
+}
+
+#[test]
+fn numeric_functions_say_their_shapes_and_errors_themselves() {
+    let mut functions = 0;
+    let rooms = ["exact", "fused", "measure"];
+    let mut paths: Vec<PathBuf> = rooms
+        .iter()
+        .flat_map(|room| files(&root().join("src").join(room), "rs"))
+        .collect();
+    paths.extend(["src/parallel.rs", "src/vectorised.rs"].map(|file| root().join(file)));
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (documentation, signature) in public_functions(&text) {
+            let place = format!("{}: {signature}", path.display());
+            let (arguments, result) = signature.rsplit_once("->").unwrap_or((&signature, ""));
+            if result.trim().starts_with("Result") {
+                assert!(documentation.contains("# Errors"), "{place}");
+            }
+            let exact = path.starts_with(root().join("src/exact"));
+            if exact && arguments.contains("Array") {
+                let said = ["# Shapes", "any shape"];
+                assert!(
+                    said.iter().any(|word| documentation.contains(word)),
+                    "{place}"
+                );
+            }
+            // rustdoc shows each function alone.
+            for elsewhere in ["As there", "/// As [`"] {
+                assert!(!documentation.contains(elsewhere), "{place}");
+            }
+            functions += 1;
+        }
+    }
+    assert!(functions > 250, "{functions}");
+}
+
 /// The program that a `cargo run` starts, as cargo built it for these tests: all of them lie in one folder.
 fn program(options: &[&str]) -> PathBuf {
     let named = options.iter().position(|&word| word == "--bin");

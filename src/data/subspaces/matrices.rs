@@ -34,7 +34,7 @@ pub fn orthonormal(seed: u64, name: &str, rows: usize, columns: usize) -> Result
 /// K blocks of p columns of one random orthogonal matrix, (K, K p, p).
 ///
 /// # Errors
-/// As [`orthonormal`].
+/// [`Error::Lapack`] if LAPACK fails.
 pub fn orthogonal_bases(seed: u64, name: &str, heads: usize, p: usize) -> Result<Array3<f64>> {
     let d = heads * p;
     let q = orthonormal(seed, name, d, d)?;

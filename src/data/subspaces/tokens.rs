@@ -25,7 +25,7 @@ impl Tokens {
     /// come from the stream `name`, and their `clean` tokens and `subspace` are the union's.
     ///
     /// # Errors
-    /// As [`UnionOfSubspaces::draw`].
+    /// [`crate::Error::Lapack`] if the bases cannot be orthogonalised.
     pub fn draw(
         self,
         model: &UnionOfSubspaces,

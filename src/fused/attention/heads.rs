@@ -98,11 +98,14 @@ pub(super) fn forward_all(saved: &mut Saved, tokens: usize, weights: &Weights<'_
     }
 }
 
-/// `H` of one head. `statistics` receives the largest score of every row, then the inverse of every sum of
-/// exponentials.
+/// `H = softmax(c Q K^T) V` of one head. `statistics` receives the largest score of every row, then the inverse of
+/// every sum of exponentials.
 ///
 /// # Shapes
 /// read (n, p), statistics (2, n).
+///
+/// # Panics
+/// If `statistics` is shorter or the matrices do not fit each other.
 pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) {
     let [q, k, v] = head.roles;
     let n = q.rows();
@@ -128,7 +131,8 @@ pub fn forward(head: Head<'_>, mut read: MatrixMut<'_>, statistics: &mut [f32]) 
 
 vectorised! {
     /// Turns rows of scores, those of the tokens from `first` on, into `exp(c (s - max s))`, and what they do not read, and
-    /// their padding, into zeros.
+    /// their padding, from column `n`, into zeros; `largest` and `inverse` receive `max s` and the inverse of the sum of
+    /// every row, and say how many there are.
     pub fn exponentials_of_rows(
         scores: &mut [f32],
         first: usize,
@@ -147,7 +151,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Every row times its factor.
+    /// Every row times its factor: as many factors as rows.
     pub fn scale_rows(rows: MatrixMut<'_>, factors: &[f32]) {
         let mut rows = rows;
         for (row, factor) in factors.iter().enumerate() {
@@ -177,7 +181,10 @@ fn attention_map(head: Head<'_>, statistics: &[f32], map: &mut [f32]) {
 /// `dW` of every head and sample from `dH`, in parallel.
 ///
 /// # Shapes
-/// dread (rows, k p), dprojection (rows, columns of `W`).
+/// dread (rows, k p), dprojection (rows, columns of `W`); `tokens` is `n`.
+///
+/// # Panics
+/// If they do not hold whole samples, or do not fit what was saved.
 pub fn backward_all(
     saved: &Saved,
     dread: &[f32],
@@ -402,7 +409,10 @@ pub struct Tokens<'a> {
 }
 
 vectorised! {
-    /// Of each row of two matrices the product `sum_i x_i y_i`.
+    /// Of each row of two matrices the product `sum_i x_i y_i`: as many products as rows are asked for.
+    ///
+    /// # Panics
+    /// If there are fewer rows, or their numbers do not lie side by side.
     pub fn dot_rows(x: Matrix<'_>, y: Matrix<'_>, products: &mut [f32]) {
         for (row, product) in products.iter_mut().enumerate() {
             *product = lanes::dot(x.row(row), y.row(row));
@@ -411,7 +421,10 @@ vectorised! {
 }
 
 vectorised! {
-    /// A tile of `A` from its scores, and of `c dS` from `dA`.
+    /// A tile of `A` from its scores, and of `c dS = c A ∘ (dA - r 1^T)` from `dA`: all (rows of `tokens`, columns).
+    ///
+    /// # Panics
+    /// If there are no scores.
     pub fn one_way(
         scores: &[f32],
         da: &[f32],
@@ -436,6 +449,12 @@ vectorised! {
 vectorised! {
     /// `[A_ji^T | E]` and `[A_ij; E]` of two tiles of tokens, rows `i` and columns `j`: from `scores`, which is
     /// `[S_ij | dA_ji^T]`, and `da`, which is `dA_ij`.
+    ///
+    /// # Shapes
+    /// For tiles of `i` and `j` tokens: scores and across (i, 2 j), da (i, j), along (2 i, j).
+    ///
+    /// # Panics
+    /// If a tile is empty or `along` is shorter.
     pub fn two_ways(
         scores: &[f32],
         da: &[f32],

@@ -1,6 +1,7 @@
-//! The compression block, `Y = Z + MSSA(X)`, `X = LN(Z)`, and what a transformer has in its place,
-//! `Y = Z + MHSA(X)`. Both read `Q`, `K` and `V` from `W = X P^T + w`: in MSSA all three are `W` itself,
-//! and `P = U` stacks the bases as rows; in MHSA they are its thirds. Per sample and head
+//! The compression block (NeurIPS 2023 (12), as [`crate::exact::layer::mssa_code`] has it), `Y = Z + MSSA(X)`,
+//! `X = LN(Z)`, and what a transformer has in its place, `Y = Z + MHSA(X)`. Both read `Q`, `K` and `V` from
+//! `W = X P^T + w`: in MSSA all three are `W` itself, and `P = U` stacks the bases as rows; in MHSA they are its
+//! thirds. Per sample and head
 //!
 //! `S = c Q_k K_k^T` with `c = p^{-1/2}`, `A = softmax(S)` by rows, `H_k = A V_k`; then
 //! `Y = Z + H O^T + o`.
@@ -112,7 +113,8 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// For so many rows; with `maps` for samples of so many tokens.
+    /// Memory for `rows` tokens, to be written by [`enter`] and [`Saved::attend`]; with `maps` also for the maps of
+    /// samples of so many tokens.
     pub fn unfilled(rows: usize, weights: &Weights<'_>, maps: Option<usize>) -> Self {
         Self {
             normalised: Buffer::unfilled(rows * weights.norm.gain.len()),
@@ -123,7 +125,10 @@ impl Saved {
         }
     }
 
-    /// `H` of every sample and head from `W`, in parallel.
+    /// `H` of every sample and head from `W`, in parallel, and the maps if there is room for them; `tokens` is `n`.
+    ///
+    /// # Panics
+    /// If `W` does not hold whole samples of `tokens` rows.
     pub fn attend(&mut self, tokens: usize, weights: &Weights<'_>) {
         heads::forward_all(self, tokens, weights);
     }
@@ -133,7 +138,10 @@ impl Saved {
 /// other blocks.
 ///
 /// # Shapes
-/// z (b n, d).
+/// z (b n, d), `tokens` is `n`; gives (b n, d).
+///
+/// # Panics
+/// If `z` does not hold whole samples, or the weights do not fit each other.
 pub fn forward(z: &[f32], tokens: usize, weights: &Weights<'_>) -> (Buffer, Saved) {
     let rows = z.len() / weights.norm.gain.len();
     let mut saved = Saved::unfilled(rows, weights, None);
@@ -144,10 +152,13 @@ pub fn forward(z: &[f32], tokens: usize, weights: &Weights<'_>) -> (Buffer, Save
     (y, saved)
 }
 
-/// `X` and `W` of some rows.
+/// `X = LN(Z)` and `W = X P^T + w` of some rows.
 ///
 /// # Shapes
 /// z and x (rows, d), w (rows, columns of `W`).
+///
+/// # Panics
+/// If a slice is shorter, or the weights do not fit each other.
 pub fn enter(z: &[f32], weights: &Weights<'_>, x: &mut [f32], w: &mut [f32]) {
     let (d, columns) = (weights.norm.gain.len(), weights.columns());
     let rows = z.len() / d;
@@ -168,10 +179,13 @@ pub fn enter(z: &[f32], weights: &Weights<'_>, x: &mut [f32], w: &mut [f32]) {
     );
 }
 
-/// `Y` of some rows.
+/// `Y = Z + H O^T + o` of some rows, or `Z + H` without an output projection.
 ///
 /// # Shapes
-/// z and y (rows, d), read (rows, k p).
+/// z and y (rows, d), read, which is `H`, (rows, k p).
+///
+/// # Panics
+/// If a slice is shorter, or the weights do not fit each other.
 pub fn leave(z: &[f32], read: &[f32], weights: &Weights<'_>, y: &mut [f32]) {
     let (d, inner) = (weights.norm.gain.len(), weights.inner());
     let rows = z.len() / d;
@@ -188,10 +202,13 @@ pub fn leave(z: &[f32], read: &[f32], weights: &Weights<'_>, y: &mut [f32]) {
     }
 }
 
-/// `dH` of some rows; `sums` receives `do` of every group of tokens.
+/// `dH = G O` of some rows; `sums` receives `do` of every group of tokens.
 ///
 /// # Shapes
-/// dy (rows, d), dread (rows, k p), sums (groups, d), or empty without an output projection.
+/// dy, which is `G`, (rows, d), dread (rows, k p), sums (groups, d), or empty without an output projection.
+///
+/// # Panics
+/// If a slice is shorter, or the weights do not fit each other.
 pub fn leave_backward(dy: &[f32], adjoint: &Weights<'_>, dread: &mut [f32], sums: &mut [f32]) {
     let (d, inner) = (adjoint.norm.gain.len(), adjoint.inner());
     let rows = dy.len() / d;
@@ -209,7 +226,11 @@ pub fn leave_backward(dy: &[f32], adjoint: &Weights<'_>, dread: &mut [f32], sums
 /// [`layer_norm::backward`], and `bias_sums` `dw` of every group of tokens.
 ///
 /// # Shapes
-/// z and dy (rows, d), dw (rows, columns of `W`).
+/// z and dy (rows, d), dw (rows, columns of `W`), sums (groups, 2 d), bias_sums (groups, columns of `W`), or empty
+/// without a bias.
+///
+/// # Panics
+/// If a slice is shorter, or the weights do not fit each other.
 pub fn enter_backward(
     z: &[f32],
     dw: &[f32],

@@ -30,7 +30,13 @@ impl Sum<'_> {
     }
 }
 
-/// Adds all terms to their gradients, in parallel.
+/// Adds all terms to their gradients, `G <- G + sum_t alpha_t A_t^T B_t`, in parallel.
+///
+/// # Shapes
+/// `A_t` (rows, m), `B_t` (rows, n), `G` (m, n); `m` may differ from sum to sum, rows from term to term.
+///
+/// # Panics
+/// If the shapes of a term do not fit each other and its gradient.
 pub fn add_products(sums: &mut [Sum<'_>]) {
     let tasks: Vec<_> = sums.iter_mut().flat_map(Sum::tasks).collect();
     let tasks = tasks.into_par_iter().with_max_len(1);

@@ -35,6 +35,9 @@ pub struct Matrix<'a> {
 
 impl<'a> Matrix<'a> {
     /// A contiguous row-major matrix.
+    ///
+    /// # Panics
+    /// If `data` is shorter.
     pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
         Self::strided(data, rows, columns, columns)
     }
@@ -240,7 +243,10 @@ const RESIDENT: usize = 1 << 16;
 const STRIP: usize = 96;
 
 /// `c <- alpha a b`, or `c <- c + alpha a b` if `accumulate`; `c` may have fewer columns than
-/// `b`, and as many as [`Panels::padded_columns`].
+/// `b`, and as many as [`Panels::padded_columns`]. `c` is borrowed alone, so that it cannot overlap `a` or `b`.
+///
+/// # Shapes
+/// a (m, depth), b (depth, n), c (m, n).
 ///
 /// # Panics
 /// If the shapes do not fit each other.
@@ -400,7 +406,13 @@ fn block(
     }
 }
 
-/// `S <- S + S^T` of an `n x n` matrix, in tiles that stay in the cache.
+/// `S <- S + S^T`, in tiles that stay in the cache.
+///
+/// # Shapes
+/// s (n, n).
+///
+/// # Panics
+/// If `s` is shorter.
 pub fn add_transpose(s: &mut [f32], n: usize) {
     const TILE: usize = 16;
     for top in (0..n).step_by(TILE) {

@@ -106,7 +106,7 @@ impl<'a> Panels<'a> {
 }
 
 impl Panels<'static> {
-    /// Panels of `matrix`.
+    /// Panels of `matrix`, (depth, columns), copied into their order.
     pub fn of(matrix: Matrix<'_>) -> Self {
         Self::made(matrix.rows(), matrix.columns(), &[(0, 0, matrix)])
     }

@@ -14,12 +14,12 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// Mean and deviation over images, by layer.
+    /// Mean and deviation over images, by layer, in the unit of the quantity.
     pub fn summaries(&self) -> Vec<Summary> {
         self.values.iter().map(|v| Summary::of(v)).collect()
     }
 
-    /// Mean over images, by layer.
+    /// Mean over images, by layer, in the unit of the quantity.
     pub fn means(&self) -> Vec<f64> {
         self.summaries().iter().map(|s| s.mean).collect()
     }
@@ -52,15 +52,15 @@ impl Layerwise {
     /// Means over images, by layer, of `quantity`.
     ///
     /// # Errors
-    /// As [`Self::curve`].
+    /// [`Error::Unmeasured`] if it was not asked for.
     pub fn means(&self, quantity: Quantity) -> Result<Vec<f64>> {
         Ok(self.curve(quantity)?.means())
     }
 
-    /// [`Self::means`] of several.
+    /// Means over images, by layer, of several quantities, in their order.
     ///
     /// # Errors
-    /// As [`Self::curve`].
+    /// [`Error::Unmeasured`] naming the first that was not asked for.
     pub fn all<const N: usize>(&self, quantities: [Quantity; N]) -> Result<[Vec<f64>; N]> {
         let mut found = std::array::from_fn(|_| Vec::new());
         for (means, quantity) in found.iter_mut().zip(quantities) {

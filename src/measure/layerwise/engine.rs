@@ -40,10 +40,14 @@ pub fn measure<D: Backbone<f32>>(
     measure_pieces(network, &pieces, quantities, seed, threads, input)
 }
 
-/// As [`measure`], for network input (b, channels, height, width) that is already normalised.
+/// Measures `quantities` on network input that is already normalised, image by image; what is random in them depends on
+/// `seed`, the image's number and the layer.
+///
+/// # Shapes
+/// input (b, channels, height, width).
 ///
 /// # Errors
-/// As [`measure`].
+/// [`Error::Shape`] if the input does not fit, [`Error::Domain`] if an activation is not finite.
 pub fn measure_input<D: Backbone<f32>>(
     network: &Classifier<f32, D>,
     input: &[f32],
@@ -61,10 +65,13 @@ pub fn measure_input<D: Backbone<f32>>(
     })
 }
 
-/// The tokens at `site` of every layer, (features, tokens of all images), as the papers write them.
+/// The tokens at `site` of every layer, as the papers write them.
+///
+/// # Shapes
+/// Gives for every layer (features, tokens of all images).
 ///
 /// # Errors
-/// As [`measure`].
+/// [`Error::Shape`] if the images do not fit or the site has no tokens; those of reading the images.
 pub fn tokens_at<D: Backbone<f32>>(
     network: &Classifier<f32, D>,
     images: &Images,

@@ -183,20 +183,20 @@ impl<'a> View<'a> {
         self.shared.recorded(site)
     }
 
-    /// The same in doubles; rows are tokens.
+    /// The numbers at `site` in doubles, (n, features): rows are tokens.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site.
     pub fn tokens(&self, site: Site) -> Result<Arc<Array2<f64>>> {
         self.declared(site)?;
         let make = || Ok(self.shared.recorded(site)?.mapv(f64::from));
         self.shared.tokens.get(site, make)
     }
 
-    /// The same as columns, prepared for rates.
+    /// The numbers at `site` in doubles, (features, n), columns are tokens, prepared for rates.
     ///
     /// # Errors
-    /// As [`Self::recorded`]; [`Error::Domain`] if one is not finite.
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site; [`Error::Domain`] if one is not finite.
     pub fn prepared(&self, site: Site) -> Result<Arc<Prepared>> {
         let tokens = self.tokens(site)?;
         let make = || Prepared::new("tokens", tokens.t());
@@ -208,7 +208,7 @@ impl<'a> View<'a> {
         &self.shared.layers.operators[self.shared.layer]
     }
 
-    /// The bases of the next layer; the last has the first's.
+    /// The bases of the next layer, (K, d, p); the last has the first's.
     pub fn next_bases(&self) -> ArrayView3<'a, f64> {
         let operators = &self.shared.layers.operators;
         operators[(self.shared.layer + 1) % operators.len()]
@@ -250,10 +250,10 @@ impl<'a> View<'a> {
         (self.operators().bases.dim().2 as f64).powf(-0.5)
     }
 
-    /// `M = sum_k U_k SSA(X | U_k)`, with the code's scale.
+    /// `M = sum_k U_k SSA(X | U_k)`, (d, n), with the code's scale.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the sites that this is made of.
     pub fn update(&self) -> Result<Arc<Array2<f64>>> {
         let x = self.tokens(Site::NORMALISED_INPUT)?;
         let bases = self.operators().bases.view();
@@ -273,10 +273,10 @@ impl<'a> View<'a> {
         self.shared.own.get(name, make)
     }
 
-    /// `Z^{l+1/2} - Z^l`, what the block adds.
+    /// `Z^{l+1/2} - Z^l`, (d, n), what the block adds.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the sites that this is made of.
     pub fn added(&self) -> Result<Array2<f64>> {
         let (before, after) = (
             self.tokens(Site::LayerInput)?,
@@ -285,10 +285,11 @@ impl<'a> View<'a> {
         Ok((&*after - &*before).reversed_axes())
     }
 
-    /// The eigenvalues of `c (U_k^T X)(U_k^T X)^T` of all heads.
+    /// The eigenvalues of `c (U_k^T X)(U_k^T X)^T` of all heads, one after the other, without unit.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site of `X`; [`Error::Domain`] for tokens that
+    /// are not finite or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
     pub fn energies(&self, epsilon: f64) -> Result<Arc<Vec<f64>>> {
         let x = self.tokens(Site::NORMALISED_INPUT)?;
         let make = || {
@@ -298,28 +299,31 @@ impl<'a> View<'a> {
         self.shared.energies.get(epsilon.to_bits(), make)
     }
 
-    /// `grad R^c` at `X`.
+    /// `grad R^c` at `X`, (d, n).
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site of `X`; [`Error::Domain`] for tokens that
+    /// are not finite or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
     pub fn gradient(&self, epsilon: f64) -> Result<Arc<Array2<f64>>> {
         let own = &self.shared.gradient;
         self.gradient_of(own, epsilon, subspace_rate_gradient)
     }
 
-    /// The gradient at `X` of `R^c` of the tokens brought to length 1.
+    /// The gradient at `X` of `R^c` of the tokens brought to length 1, (d, n).
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site of `X`; [`Error::Domain`] for tokens that
+    /// are not finite or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
     pub fn unit_gradient(&self, epsilon: f64) -> Result<Arc<Array2<f64>>> {
         let own = &self.shared.unit_gradient;
         self.gradient_of(own, epsilon, scale_free_gradient)
     }
 
-    /// The gradient at `X` of the official measure, in which every projected token is brought to length 1.
+    /// The gradient at `X`, (d, n), of the official measure, in which every projected token is brought to length 1.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the site of `X`; [`Error::Domain`] for tokens that
+    /// are not finite or `epsilon <= 0`; [`Error::Lapack`] if a factorisation fails.
     pub fn projected_gradient(&self, epsilon: f64) -> Result<Arc<Array2<f64>>> {
         let own = &self.shared.projected_gradient;
         self.gradient_of(own, epsilon, unit_projection_gradient)
@@ -336,10 +340,11 @@ impl<'a> View<'a> {
         own.get(epsilon.to_bits(), make)
     }
 
-    /// The official measurement.
+    /// The official measurement, nats.
     ///
     /// # Errors
-    /// As [`Self::recorded`].
+    /// [`Error::Unmeasured`] if the quantity's entry does not name the sites that this is made of; [`Error::Domain`]
+    /// for tokens that are not finite; [`Error::Lapack`] if a factorisation fails.
     pub fn official(&self) -> Result<Arc<OfficialRate>> {
         let projection = self.recorded(Site::PROJECTION)?;
         let make = || official_rate(projection, self.operators().prepared.len());

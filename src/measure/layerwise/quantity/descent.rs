@@ -30,7 +30,7 @@ quantities! {
     /// scale `p^{-1/2}`, and the exact `-grad R^c`.
     COSINE_CONVEX_DESCENT = "cosine_convex_descent", "cosine", [NORMALISED_INPUT],
         At(|view, epsilon| Ok(downhill(view.gradient(epsilon)?.view(), convex(view)?.view())));
-    /// The same for `-X`, mere shrinkage.
+    /// Cosine between `-X`, mere shrinkage, and the exact `-grad R^c`.
     COSINE_SHRINKAGE_DESCENT = "cosine_shrinkage_descent", "cosine", [NORMALISED_INPUT],
         At(|view, epsilon| {
             let shrinkage = -&view.tokens(Site::NORMALISED_INPUT)?.t();

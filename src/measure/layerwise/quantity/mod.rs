@@ -98,7 +98,7 @@ impl Quantity {
         }
     }
 
-    /// The same at another precision, if it has one; the precision is in the units of the tokens it looks at.
+    /// This quantity at another precision, if it has one; the precision is in the units of the tokens it looks at.
     pub fn at(self, epsilon: f64) -> Self {
         match self.entry.of {
             Of::Plain(_) => self,

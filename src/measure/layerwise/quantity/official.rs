@@ -14,10 +14,10 @@ quantities! {
     /// `R^c` in the official code's convention.
     OFFICIAL_RATE = "official_rate", "nats", [PROJECTION],
         Plain(|view| Ok(view.official()?.total));
-    /// The same at a precision.
+    /// `R^c` of projected tokens of length 1, as the official code has it, at a precision.
     PROJECTION_RATE = "projection_rate", "nats", [PROJECTION],
         At(|view, epsilon| projected(view, 0, Tokens::Unit, epsilon));
-    /// The same with the tokens' own lengths.
+    /// `R^c` of projected tokens of their own lengths, at a precision.
     PROJECTION_RATE_AS_IS = "projection_rate_as_is", "nats", [PROJECTION],
         At(|view, epsilon| projected(view, 0, Tokens::AsTheyAre, epsilon));
     /// [`Quantity::PROJECTION_RATE`] without the class token.
@@ -26,16 +26,16 @@ quantities! {
     /// [`Quantity::OFFICIAL_RATE`] with an orthonormal basis of every learned subspace.
     OFFICIAL_RATE_ORTHONORMAL = "official_rate_orthonormal", "nats", [NORMALISED_INPUT],
         Plain(|view| with(view, view.operators().frames.view()));
-    /// The same with the blocks of a random orthogonal matrix, which have learned nothing.
+    /// [`Quantity::OFFICIAL_RATE`] with the blocks of a random orthogonal matrix, which have learned nothing.
     OFFICIAL_RATE_RANDOM = "official_rate_random", "nats", [NORMALISED_INPUT],
         Plain(|view| with(view, view.random_bases()?.view()));
-    /// The same with the bases of the next layer; the last layer has the first's.
+    /// [`Quantity::OFFICIAL_RATE`] with the bases of the next layer; the last layer has the first's.
     OFFICIAL_RATE_NEXT_LAYER = "official_rate_next_layer", "nats", [NORMALISED_INPUT],
         Plain(|view| with(view, view.next_bases()));
     /// The official measurement of `Z^l` in the place of `LN1(Z^l)`.
     STREAM_RATE_BEFORE_MSSA = "stream_rate_before_mssa", "nats", [LayerInput],
         Plain(|view| own_projections(view, view.tokens(Site::LayerInput)?.t()));
-    /// The same of `Z^{l+1/2}`.
+    /// The official measurement of `Z^{l+1/2}` in the place of `LN1(Z^l)`.
     STREAM_RATE_AFTER_MSSA = "stream_rate_after_mssa", "nats", [AFTER_MSSA],
         Plain(|view| own_projections(view, view.tokens(Site::AFTER_MSSA)?.t()));
 }

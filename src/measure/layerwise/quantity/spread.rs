@@ -17,13 +17,13 @@ quantities! {
     /// Mean over tokens of the largest share of the energy of `LN1(z)` in one learned subspace.
     PURITY = "purity", "share", [NORMALISED_INPUT],
         Plain(|view| purity(view, view.operators().frames.view()));
-    /// The same with random orthogonal subspaces.
+    /// Mean over tokens of the largest share of the energy of `LN1(z)` in one of K random orthogonal subspaces.
     PURITY_RANDOM = "purity_random", "share", [NORMALISED_INPUT],
         Plain(|view| purity(view, view.random_bases()?.view()));
     /// Mean over tokens of the distance of `LN1(z)` from the nearest learned subspace, over its length.
     NEAREST_SUBSPACE_RESIDUAL = "nearest_subspace_residual", "share", [NORMALISED_INPUT],
         Plain(|view| residual(view, view.operators().frames.view()));
-    /// The same with random orthogonal subspaces.
+    /// Mean over tokens of the distance of `LN1(z)` from the nearest of K random orthogonal subspaces, over its length.
     NEAREST_SUBSPACE_RESIDUAL_RANDOM = "nearest_subspace_residual_random", "share",
         [NORMALISED_INPUT],
         Plain(|view| residual(view, view.random_bases()?.view()));

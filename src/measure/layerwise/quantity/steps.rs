@@ -17,14 +17,14 @@ quantities! {
     UNIT_SUBSPACE_RATE_AFTER_RANDOM_STEP = "unit_subspace_rate_after_random_step", "nats",
         [LayerInput, AFTER_MSSA],
         At(|view, epsilon| own_subspaces(view, unit_tokens(astray(view)?.view()).view(), epsilon));
-    /// The same if every token had taken the step of another.
+    /// [`Quantity::UNIT_SUBSPACE_RATE_AFTER_MSSA`] if every token had taken the step of another.
     UNIT_SUBSPACE_RATE_AFTER_EXCHANGED_STEPS = "unit_subspace_rate_after_exchanged_steps", "nats",
         [LayerInput, AFTER_MSSA],
         At(|view, epsilon| own_subspaces(view, unit_tokens(confused(view)?.view()).view(), epsilon));
     /// [`Quantity::STREAM_RATE_AFTER_MSSA`] if every token had gone as far in a random direction.
     STREAM_RATE_AFTER_RANDOM_STEP = "stream_rate_after_random_step", "nats", [LayerInput, AFTER_MSSA],
         Plain(|view| own_projections(view, astray(view)?.view()));
-    /// The same if every token had taken the step of another.
+    /// [`Quantity::STREAM_RATE_AFTER_MSSA`] if every token had taken the step of another.
     STREAM_RATE_AFTER_EXCHANGED_STEPS = "stream_rate_after_exchanged_steps", "nats",
         [LayerInput, AFTER_MSSA],
         Plain(|view| own_projections(view, confused(view)?.view()));
