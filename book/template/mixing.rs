@@ -1,8 +1,7 @@
 //! # Does the compression term notice when tokens of different subspaces are mixed?
 //!
-//! **Claim** C-SUP-99 (an example, in no paper): replacing every token by the mean of itself and a token of
-//! another subspace raises `R^c`, which is a property of subspaces, and not only lowers `R`, which sees any
-//! averaging.
+//! **Claim** C-SUP-99 (an example, in no paper): replacing every token by the mean of itself and a token of another
+//! subspace, brought back to its length, raises `R^c`.
 //!
 //! **Control**: the mean of two tokens of the same subspace.
 //!
@@ -82,8 +81,11 @@ impl Experiment for Mixing {
             let tokens = source.draw(run.seed, draw)?;
             let rate = |partner: &dyn Fn(usize) -> usize| -> Result<f64> {
                 let z = &tokens.noisy;
-                let mixed =
+                let mut mixed =
                     Array2::from_shape_fn(z.dim(), |(i, j)| 0.5 * (z[(i, j)] + z[(i, partner(j))]));
+                for (mut mixed, token) in mixed.columns_mut().into_iter().zip(z.columns()) {
+                    mixed *= (token.dot(&token) / mixed.dot(&mixed)).sqrt();
+                }
                 Ok(subspace_rate(mixed.view(), tokens.bases.view(), epsilon)?.total)
             };
             let of_each = source.tokens / source.heads;

@@ -307,28 +307,43 @@ pub fn tally(store: &Store) -> String {
     text
 }
 
+/// A claim as a link of such `class` that leads to it, without the `prefix` of its id.
+fn chip(entry: &Entry<'_>, class: &str, prefix: &str, to_root: &str) -> String {
+    let mark = match (entry, entry.whose()) {
+        (Entry::Settled(_), _) => "<sup>t</sup>",
+        (_, Some(Whose::Project)) => "<sup>p</sup>",
+        (_, Some(Whose::Critics)) => "<sup>c</sup>",
+        _ => "",
+    };
+    format!(
+        "<a class=\"{class} {}\" href=\"{to_root}{}\" title=\"{}: {} ({})\">{} {}{mark}</a> ",
+        entry.standing().class(),
+        place(entry, "html"),
+        entry.id(),
+        html(entry.statement()),
+        entry.verdict(),
+        entry.signs(),
+        entry.id().trim_start_matches(prefix),
+    )
+}
+
+/// The claims behind a sentence, as chips: `ids`, with blanks between them. One whose record the store refused is left
+/// out.
+pub fn chips(store: &Store, ids: &str, to_root: &str) -> String {
+    let entries = all(store);
+    let own = |id: &'_ str| {
+        let own = entries.iter().filter(|entry| entry.id() == id);
+        let chips = own.map(|entry| chip(entry, "cited chip", "C-", to_root));
+        chips.collect::<String>()
+    };
+    let text: String = ids.split(' ').map(own).collect();
+    text.trim_end().to_owned()
+}
+
 /// The board: a row of chips for every family.
 pub fn board(store: &Store) -> String {
     let entries = all(store);
     let mut text = String::from("<table class=\"board\"><tbody>\n");
-    let chip = |entry: &Entry<'_>, prefix: &str| {
-        let mark = match (entry, entry.whose()) {
-            (Entry::Settled(_), _) => "<sup>t</sup>",
-            (_, Some(Whose::Project)) => "<sup>p</sup>",
-            (_, Some(Whose::Critics)) => "<sup>c</sup>",
-            _ => "",
-        };
-        format!(
-            "<a class=\"chip {}\" href=\"{}\" title=\"{}: {} ({})\">{} {}{mark}</a> ",
-            entry.standing().class(),
-            place(entry, "html"),
-            entry.id(),
-            html(entry.statement()),
-            entry.verdict(),
-            entry.signs(),
-            entry.id().trim_start_matches(prefix),
-        )
-    };
     let rows = FAMILIES.into_iter().map(|f| (Some(f), f.title));
     for (family, title) in rows.chain([(None, "Of no family")]) {
         let own = |entry: &&Entry<'_>| family::family(entry.id()) == family;
@@ -336,7 +351,7 @@ pub fn board(store: &Store) -> String {
         let chips: String = entries
             .iter()
             .filter(own)
-            .map(|e| chip(e, &prefix))
+            .map(|e| chip(e, "chip", &prefix, ""))
             .collect();
         let heading = match family {
             Some(f) => format!(

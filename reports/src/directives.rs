@@ -9,6 +9,7 @@
 //! | `{{outcomes RECORD}}` | its claims with their outcomes, and nothing else |
 //! | `{{catalogue}}`, `{{settled}}` | how many claims have a verdict, and how many of them by tests |
 //! | `{{board}}`, `{{tally}}`, `{{register}}` | all claims: as chips, counted, as a table |
+//! | `{{chips ID ..}}` | the claims behind a sentence, as on the board |
 //! | `{{family LETTERS}}` | the page of a family |
 //! | `{{theorems}}` | what tests settle |
 //! | `![text](../../reports/NAME.svg)` | a figure with its text and a link to its data |
@@ -81,6 +82,7 @@ pub fn answer(words: &str, store: &Store, reports: &Path, to_root: &str) -> Resu
             claims::verdicts(record.ok_or_else(|| refused("a record below reports".into()))?)
         }
         "board" => claims::board(store),
+        "chips" => claims::chips(store, &rest, to_root),
         "claims" => {
             let record = store.get(&rest);
             claims::claims(record.ok_or_else(|| refused("a record below reports".into()))?)

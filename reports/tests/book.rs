@@ -56,6 +56,26 @@ fn the_front_page_shows_every_claim_once() {
     assert!(front.contains("data/layerwise/rate.svg"));
 }
 
+#[test]
+fn every_sentence_of_the_summary_rests_on_claims_with_outcomes() {
+    let text = std::fs::read_to_string(root().join("book/src/index.md")).unwrap();
+    let (_, summary) = text.split_once("## In two minutes").unwrap();
+    let store = store();
+    let all = claims::all(&store);
+    let points: Vec<&str> = summary.split("\n- ").skip(1).collect();
+    assert!(points.len() >= 8);
+    for point in points {
+        let asked = point.split("{{chips ").nth(1);
+        let asked = asked.unwrap_or_else(|| panic!("no claims behind: {point}"));
+        let (ids, _) = asked.split_once("}}").unwrap();
+        for id in ids.split_whitespace() {
+            let mut own = all.iter().filter(|entry| entry.id() == id);
+            let came = own.any(|entry| !matches!(entry, Entry::Untested(_)));
+            assert!(came, "{id} has no outcome");
+        }
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
