@@ -10,6 +10,8 @@
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of all parameters in the official code |
+//! | [`network`] | what can be trained: named parameters on a device |
+//! | [`runs`] | work on a network in pieces, by threads or by the device |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | files of named parameters, written and read |
 //! | `container` | what a file is, by its first bytes |
@@ -36,11 +38,13 @@ pub mod kernel_weights;
 pub mod layers;
 mod layout;
 pub mod names;
+pub mod network;
 pub mod operators;
 pub mod parameters;
 mod pickle;
 pub mod probe;
 mod pytorch;
+pub mod runs;
 mod sizes;
 mod tied;
 pub mod transfer;
@@ -48,6 +52,8 @@ pub mod transfer;
 pub use backbone::{Backbone, Path};
 pub use classifier::Classifier;
 pub use config::{Architecture, Config, Pool};
+pub use network::Network;
+pub use runs::Runs;
 
 use dfdx::prelude::Dtype;
 use rand_distr::uniform::SampleUniform;
