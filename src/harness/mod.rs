@@ -13,7 +13,8 @@
 //! | [`heat_map`] | matrices in greys, as SVG |
 //! | [`device`] | CPU or GPU |
 //! | [`training`] | training from the command line |
-//! | [`tensorboard`] | its course as event files |
+//! | [`course`] | what a training shows and writes as it goes, whatever it trains |
+//! | [`tensorboard`] | the same as event files |
 //! | [`comparison`] | variants trained from the same seeds, and their differences |
 //! | [`networks`] | the networks an experiment trains, kept until it is done |
 //! | [`subject`] | the images and networks an experiment looks at |
@@ -24,6 +25,7 @@ pub mod agreement;
 pub mod chart;
 pub mod comparison;
 pub mod console;
+pub mod course;
 pub mod device;
 pub mod experiment;
 pub mod heat_map;

@@ -16,7 +16,7 @@ use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{self, Checkpoint};
 use crate::model::Classifier;
-use crate::train::{self, Epoch, Observer, Recipe};
+use crate::train::{self, Classify, Epoch, Observer, Recipe, Score};
 
 /// How long an experiment trains between two writings of its state.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ pub struct Trained {
     /// Its parameters then.
     pub network: Classifier<f32, Cpu>,
     /// The record of every epoch.
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<Epoch<Score>>,
     /// The network after each of the epochs asked for, in their order.
     pub stages: Vec<Classifier<f32, Cpu>>,
 }
@@ -113,7 +113,7 @@ impl Networks {
                 start,
                 name,
                 stop: console::asked_to_stop(),
-                keep: |epoch: &Epoch, network: &Classifier<f32, Cpu>| {
+                keep: |epoch: &Epoch<Score>, network: &Classifier<f32, Cpu>| {
                     if stages.contains(&epoch.epoch) {
                         let path = file(&format!("-{}", epoch.epoch));
                         checkpoint::write(&path, network, &serde_json::json!([]))?;
@@ -128,15 +128,9 @@ impl Networks {
                 state_file: Some(&state),
                 save_every: SAVE_EVERY,
             };
-            let (images, held_out) = (lesson.images, lesson.held_out);
-            let epochs = train::train(
-                &mut network,
-                images,
-                held_out,
-                lesson.recipe,
-                &run,
-                &mut keeper,
-            );
+            let (images, held_out, recipe) = (lesson.images, lesson.held_out, lesson.recipe);
+            let task = Classify::new(network.config(), images, held_out, recipe);
+            let epochs = train::train(&mut network, &task, recipe, &run, &mut keeper);
             if let Some(failure) = keeper.failure {
                 return Err(failure);
             }
@@ -161,7 +155,7 @@ impl Drop for Networks {
     }
 }
 
-fn read(path: &Path) -> Result<(Classifier<f32, Cpu>, Vec<Epoch>)> {
+fn read(path: &Path) -> Result<(Classifier<f32, Cpu>, Vec<Epoch<Score>>)> {
     let file = Checkpoint::read(path)?;
     let network = file.network(file.own_config()?, &Cpu::default())?;
     let epochs = file.training.unwrap_or_default();
@@ -186,14 +180,16 @@ struct Keeper<'a, K> {
     failure: Option<Error>,
 }
 
-impl<K: FnMut(&Epoch, &Classifier<f32, Cpu>) -> Result<()>> Observer<Cpu> for Keeper<'_, K> {
+impl<K: FnMut(&Epoch<Score>, &Classifier<f32, Cpu>) -> Result<()>>
+    Observer<Classifier<f32, Cpu>, Score> for Keeper<'_, K>
+{
     fn step(&mut self, step: usize, _: usize, loss: f64) {
         self.bar.set_position(self.start + step as u64);
         self.bar
             .set_message(format!("{}, loss {loss:.3}", self.name));
     }
 
-    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, Cpu>) {
+    fn epoch(&mut self, epochs: &[Epoch<Score>], network: &Classifier<f32, Cpu>) {
         let kept = epochs.last().map(|epoch| (self.keep)(epoch, network));
         if let Some(Err(failure)) = kept {
             self.failure.get_or_insert(failure);

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::train::Epoch;
+use crate::train::task::Figure;
 
 #[cfg(feature = "tensorboard")]
 type Writer = tfrecord::EventWriter<std::io::BufWriter<std::fs::File>>;
@@ -43,7 +43,7 @@ impl EventFile {
     ///
     /// # Errors
     /// None here.
-    pub fn epoch(&mut self, _: usize, _: &Epoch) -> Result<()> {
+    pub fn epoch(&mut self, _: usize, _: &[Figure]) -> Result<()> {
         Ok(())
     }
 }
@@ -78,13 +78,9 @@ impl EventFile {
     ///
     /// # Errors
     /// [`Error::File`] naming the folder.
-    pub fn epoch(&mut self, step: usize, epoch: &Epoch) -> Result<()> {
-        let values = [
-            ("loss/held_out", epoch.held_out.loss),
-            ("accuracy/top1", epoch.held_out.accuracy),
-            ("accuracy/top5", epoch.held_out.top5),
-        ];
-        self.write(step, &values)?;
+    pub fn epoch(&mut self, step: usize, figures: &[Figure]) -> Result<()> {
+        let values = figures.iter().map(|figure| (figure.series, figure.value));
+        self.write(step, &values.collect::<Vec<_>>())?;
         self.writer
             .flush()
             .map_err(|e| unwritable(&self.folder, &e))

@@ -2,24 +2,22 @@
 //! says how it was made.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dfdx::prelude::Cpu;
-use indicatif::ProgressBar;
-use serde::Serialize;
 
+use super::console;
+use super::course::Course;
 use super::device::{DeviceName, OnDevice};
 use super::record::{command, commit, DataRecord};
 use super::tensorboard::EventFile;
-use super::{console, table};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{self, Checkpoint};
 use crate::model::{hub, Backbone, Classifier};
 use crate::train::state::differences;
-use crate::train::{self, Epoch, Observer, Recipe, Run};
+use crate::train::{self, Classify, Epoch, Recipe, Run, Score};
 
 /// What to train and where to leave it.
 #[derive(Debug, Clone)]
@@ -53,101 +51,6 @@ pub struct Training<'a> {
     pub keep: &'a [usize],
 }
 
-/// Shows how a run goes, writes it down, heeds a wish to stop.
-struct Course<'a> {
-    recipe: &'a Recipe,
-    per_epoch: usize,
-    table: &'a Path,
-    events: Option<EventFile>,
-    bar: ProgressBar,
-    stop: &'a AtomicBool,
-    keep: &'a [usize],
-    out: &'a Path,
-    failure: Option<Error>,
-}
-
-impl Course<'_> {
-    fn note(&mut self, result: Result<()>) {
-        if let Err(failure) = result {
-            self.failure.get_or_insert(failure);
-        }
-    }
-
-    fn table(&self, epochs: &[Epoch]) -> Result<()> {
-        let row = |epoch: &Epoch| Row {
-            epoch: epoch.epoch,
-            learning_rate: self
-                .recipe
-                .learning_rate_at(epoch.epoch - 1, 0, self.per_epoch),
-            training_loss: epoch.training_loss,
-            held_out_loss: epoch.held_out.loss,
-            held_out_accuracy: epoch.held_out.accuracy,
-            held_out_top5: epoch.held_out.top5,
-        };
-        let rows: Vec<Row> = epochs.iter().map(row).collect();
-        table::write(self.table, &rows)
-    }
-}
-
-impl<D: Backbone<f32>> Observer<D> for Course<'_> {
-    fn step(&mut self, step: usize, steps: usize, loss: f64) {
-        self.bar.set_length(steps as u64);
-        self.bar.set_position(step as u64);
-        self.bar.set_message(format!("training, loss {loss:.3}"));
-        if let Some(events) = &mut self.events {
-            let (epoch, index) = ((step - 1) / self.per_epoch, (step - 1) % self.per_epoch);
-            let rate = self.recipe.learning_rate_at(epoch, index, self.per_epoch);
-            let written = events.step(step, loss, rate);
-            self.note(written);
-        }
-    }
-
-    fn epoch(&mut self, epochs: &[Epoch], network: &Classifier<f32, D>) {
-        let written = self.table(epochs);
-        self.note(written);
-        let Some(epoch) = epochs.last() else { return };
-        if self.keep.contains(&epoch.epoch) {
-            let path = after_epoch(self.out, epoch.epoch);
-            let record = serde_json::json!({ "epochs": epochs });
-            let network = network.on(&Cpu::default());
-            let written = network.and_then(|n| checkpoint::write(&path, &n, &record));
-            self.note(written);
-        }
-        if let Some(events) = &mut self.events {
-            let written = events.epoch(epoch.epoch * self.per_epoch, epoch);
-            self.note(written);
-        }
-        let line = format!(
-            "epoch {:3}: training loss {:.4}, held-out loss {:.4}, held-out accuracy {:.2} %",
-            epoch.epoch,
-            epoch.training_loss,
-            epoch.held_out.loss,
-            100.0 * epoch.held_out.accuracy
-        );
-        // Without a terminal the bar is silent, and so would be a line printed through it.
-        if self.bar.is_hidden() {
-            eprintln!("{line}");
-        } else {
-            self.bar.println(line);
-        }
-    }
-
-    fn wants_to_stop(&self) -> bool {
-        self.failure.is_some() || self.stop.load(Ordering::Relaxed)
-    }
-}
-
-/// The course of the training, a line per epoch.
-#[derive(Debug, Serialize)]
-struct Row {
-    epoch: usize,
-    learning_rate: f64,
-    training_loss: f64,
-    held_out_loss: f64,
-    held_out_accuracy: f64,
-    held_out_top5: f64,
-}
-
 impl Training<'_> {
     /// Trains, writes the checkpoint with its training record as metadata, and returns the record of
     /// every epoch.
@@ -159,7 +62,7 @@ impl Training<'_> {
     /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
     /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
     /// [`Error::Device`].
-    pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
+    pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch<Score>>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let lock = artefact::lock_file(self.out)?;
@@ -185,32 +88,19 @@ impl Training<'_> {
         };
         let recipe = &self.recipe;
         let table = beside(self.out, "csv");
-        let mut course = Course {
-            recipe,
-            per_epoch: images.len().div_ceil(recipe.batch),
-            table: &table,
-            events: self.tensorboard.map(EventFile::create).transpose()?,
-            bar: console::progress(1, "training"),
-            stop: console::asked_to_stop(),
-            keep: self.keep,
-            out: self.out,
-            failure: None,
-        };
+        let events = self.tensorboard.map(EventFile::create).transpose()?;
+        let mut course = Course::new(recipe, images.len(), table, events);
+        let task = Classify::new(network.config(), images, held_out, recipe);
         let epochs = self.device.run(Work {
             network: &mut network,
-            images,
-            held_out,
+            task,
             recipe,
             run: &run,
             course: &mut course,
+            keep: self.keep,
+            out: self.out,
         });
-        course.bar.finish_and_clear();
-        if let Some(failure) = course.failure.take() {
-            return Err(failure);
-        }
-        let epochs = epochs?;
-        // Also where the run was interrupted between its last epoch and its end.
-        course.table(&epochs)?;
+        let epochs = course.end(epochs)?;
         let record = serde_json::json!({
             "command": identifying(command()),
             "commit": commit(),
@@ -237,7 +127,7 @@ impl Training<'_> {
     ///
     /// # Errors
     /// [`Error::Argument`] if it is anything else: it is not written over unasked.
-    fn finished(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch>> {
+    fn finished(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch<Score>>> {
         let taken = |got: String| {
             Error::argument(
                 "`out`",
@@ -271,7 +161,7 @@ impl Training<'_> {
             let differing = differing.join(", ");
             return Err(taken(format!("the end of another training: {differing}")));
         }
-        let epochs: Vec<Epoch> = serde_json::from_value(training["epochs"].clone())
+        let epochs: Vec<Epoch<Score>> = serde_json::from_value(training["epochs"].clone())
             .map_err(|_| taken("a training without its record".into()))?;
         eprintln!(
             "{} is this very training, finished: nothing to do",
@@ -284,25 +174,34 @@ impl Training<'_> {
 /// [`train::train`] on any device; the network comes back to the CPU.
 struct Work<'a, 'b> {
     network: &'a mut Classifier<f32, Cpu>,
-    images: &'a Images,
-    held_out: &'a Images,
+    task: Classify<'a>,
     recipe: &'a Recipe,
     run: &'a Run<'a>,
     course: &'a mut Course<'b>,
+    keep: &'a [usize],
+    out: &'a Path,
 }
 
 impl OnDevice for Work<'_, '_> {
-    type Output = Vec<Epoch>;
+    type Output = Vec<Epoch<Score>>;
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Vec<Epoch>> {
+    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Vec<Epoch<Score>>> {
         let mut network = self.network.on(device)?;
+        let keep = |epochs: &[Epoch<Score>], network: &Classifier<f32, D>| {
+            let last = epochs.last().map(|epoch| epoch.epoch);
+            let Some(epoch) = last.filter(|epoch| self.keep.contains(epoch)) else {
+                return Ok(());
+            };
+            let record = serde_json::json!({ "epochs": epochs });
+            let network = network.on(&Cpu::default())?;
+            checkpoint::write(&after_epoch(self.out, epoch), &network, &record)
+        };
         let epochs = train::train(
             &mut network,
-            self.images,
-            self.held_out,
+            &self.task,
             self.recipe,
             self.run,
-            self.course,
+            &mut self.course.watch(keep),
         )?;
         *self.network = network.on(&Cpu::default())?;
         Ok(epochs)

@@ -11,13 +11,13 @@ use super::embedding::Embedding;
 use super::kernel_weights::KernelWeights;
 use super::ordered::{values, Direction};
 use super::probe::{Probe, Site};
+use super::runs::Runs;
 use super::tape::{add, swap, swap_norm};
 use super::tensor::Tokens;
 use super::{Classifier, Real};
 use crate::error::Error;
 use crate::fused::buffer::Buffer;
 use crate::fused::{self, stack};
-use crate::parallel;
 
 /// Which implementation of the layers a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +39,7 @@ fn copied<E: Real, D: Device<E>, S: Shape>(tensor: &Tensor<S, E, D>) -> Vec<E> {
 }
 
 /// A dfdx device that can run an embedding and a stack of layers.
-pub trait Backbone<E: Real>: Device<E> {
+pub trait Backbone<E: Real>: Device<E> + Runs<Classifier<E, Self>> {
     /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
     /// able to ask for their gradient.
     ///
@@ -105,34 +105,6 @@ pub trait Backbone<E: Real>: Device<E> {
         Box::new(move || values)
     }
 
-    /// Computes `then(first(network, piece))` for every piece: what the network gives, and what the CPU makes
-    /// of it. Other devices belong to the thread they were opened on, so there `first` runs on it, one piece
-    /// after the other, and `then` on `threads` threads beside it.
-    ///
-    /// # Errors
-    /// That of the first piece, in order, that failed.
-    fn run_pieces<A: Send, T: Send>(
-        network: &Classifier<E, Self>,
-        pieces: usize,
-        threads: usize,
-        first: impl Fn(&Classifier<E, Self>, usize) -> crate::Result<A> + Sync,
-        then: impl Fn(A) -> crate::Result<T> + Sync,
-    ) -> crate::Result<Vec<T>> {
-        parallel::pipeline(pieces, threads, |piece| first(network, piece), then)
-    }
-
-    /// Runs `work`, whose kernels share themselves out over `threads` threads where they are the CPU's.
-    ///
-    /// # Errors
-    /// [`Error::Thread`] if no thread can start.
-    fn within<T: Send>(
-        _threads: usize,
-        network: &mut Classifier<E, Self>,
-        work: impl FnOnce(&mut Classifier<E, Self>) -> T + Send,
-    ) -> crate::Result<T> {
-        Ok(work(network))
-    }
-
     /// Whether several pieces of work can run on the device at once, each on a thread of its own.
     fn is_shared() -> bool {
         false
@@ -160,24 +132,6 @@ impl Backbone<f32> for Cuda {}
 impl Backbone<f32> for Cpu {
     fn is_shared() -> bool {
         true
-    }
-
-    fn within<T: Send>(
-        threads: usize,
-        network: &mut Classifier<f32, Self>,
-        work: impl FnOnce(&mut Classifier<f32, Self>) -> T + Send,
-    ) -> crate::Result<T> {
-        parallel::within(threads, || work(network))
-    }
-
-    fn run_pieces<A: Send, T: Send>(
-        network: &Classifier<f32, Self>,
-        pieces: usize,
-        threads: usize,
-        first: impl Fn(&Classifier<f32, Self>, usize) -> crate::Result<A> + Sync,
-        then: impl Fn(A) -> crate::Result<T> + Sync,
-    ) -> crate::Result<Vec<T>> {
-        parallel::map(pieces, threads, |piece| then(first(network, piece)?))
     }
 
     fn take_gradient<S: Shape>(

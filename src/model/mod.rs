@@ -12,6 +12,8 @@
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of all parameters in the official code |
+//! | [`network`] | what can be trained: named parameters on a device |
+//! | [`runs`] | work on a network in pieces, by threads or by the device |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | files of named parameters, written and read |
 //! | `container` | what a file is, by its first bytes |
@@ -39,6 +41,7 @@ pub mod kernel_weights;
 mod layout;
 pub mod linear;
 pub mod names;
+pub mod network;
 pub mod norm;
 pub mod operators;
 mod ordered;
@@ -46,6 +49,7 @@ pub mod parameters;
 mod pickle;
 pub mod probe;
 mod pytorch;
+pub mod runs;
 mod sizes;
 mod tape;
 pub mod tensor;
@@ -55,6 +59,8 @@ pub mod transfer;
 pub use backbone::{Backbone, Path};
 pub use classifier::Classifier;
 pub use config::{Architecture, Config, Pool};
+pub use network::Network;
+pub use runs::Runs;
 
 use dfdx::prelude::Dtype;
 use rand_distr::uniform::SampleUniform;

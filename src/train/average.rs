@@ -5,7 +5,7 @@ use dfdx::prelude::*;
 use crate::error::{Error, Result};
 use crate::model::backbone::Backbone;
 use crate::model::parameters::{Parameter, Values, Visitor};
-use crate::model::Classifier;
+use crate::model::Network;
 
 /// `A <- decay A + (1 - decay) W` after every step, from the weights `W` at the start, as timm's
 /// `ModelEma` has it: no correction for the start.
@@ -17,7 +17,7 @@ pub(super) struct Average {
 
 impl Average {
     /// The weights themselves.
-    pub(super) fn of<D: Backbone<f32>>(network: &Classifier<f32, D>, decay: f64) -> Self {
+    pub(super) fn of<D: Backbone<f32>>(network: &impl Network<f32, D>, decay: f64) -> Self {
         Self {
             decay: decay as f32,
             values: network.parameters(),
@@ -25,7 +25,10 @@ impl Average {
     }
 
     /// Takes in the weights after a step.
-    pub(super) fn follow<D: Backbone<f32>>(&mut self, network: &Classifier<f32, D>) -> Result<()> {
+    pub(super) fn follow<D: Backbone<f32>>(
+        &mut self,
+        network: &impl Network<f32, D>,
+    ) -> Result<()> {
         // A clone shares the numbers.
         network.clone().visit_parameters(&mut Follow {
             decay: self.decay,
@@ -34,10 +37,7 @@ impl Average {
     }
 
     /// `network` with the average for its weights; of orthogonal matrices, the orthogonal one nearest to it.
-    pub(super) fn network<D: Backbone<f32>>(
-        &self,
-        network: &Classifier<f32, D>,
-    ) -> Result<Classifier<f32, D>> {
+    pub(super) fn network<N: Network<f32, D>, D: Backbone<f32>>(&self, network: &N) -> Result<N> {
         let mut values = self.values.clone();
         for found in &mut values {
             found.parameter.constrain(&mut found.values)?;
@@ -47,16 +47,21 @@ impl Average {
         Ok(network)
     }
 
-    /// In the order of the network's parameters.
-    pub(super) fn values(&self) -> impl Iterator<Item = &[f32]> {
-        self.values.iter().map(|found| found.values.as_slice())
+    /// By name of the parameter.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        let values = self.values.iter();
+        values.map(|found| (found.parameter.name.as_str(), found.values.as_slice()))
     }
 
-    /// Takes up an earlier average, in the same order.
-    pub(super) fn restore(&mut self, values: Vec<Vec<f32>>) {
-        for (own, values) in self.values.iter_mut().zip(values) {
-            own.values = values;
+    /// Takes up an earlier average, by name and number of a parameter.
+    pub(super) fn restore(
+        &mut self,
+        mut read: impl FnMut(&str, usize) -> Result<Vec<f32>>,
+    ) -> Result<()> {
+        for own in &mut self.values {
+            own.values = read(&own.parameter.name, own.values.len())?;
         }
+        Ok(())
     }
 }
 
@@ -71,11 +76,13 @@ impl<D: Device<f32>> Visitor<f32, D> for Follow<'_> {
         parameter: &Parameter,
         tensor: &mut Tensor<S, f32, D>,
     ) -> Result<()> {
-        let own = self.values.next().ok_or_else(|| {
+        let own = self.values.next();
+        let own = own.filter(|own| own.parameter.name == parameter.name);
+        let own = own.ok_or_else(|| {
             Error::shape(
                 &parameter.name,
                 "an average of the weights of this network",
-                "one of fewer parameters",
+                "one of other parameters",
                 "please report this",
             )
         })?;
@@ -90,7 +97,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Follow<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Config;
+    use crate::model::{Classifier, Config};
 
     #[test]
     fn an_average_forgets_its_start_at_the_rate_of_its_decay() {

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
-use super::optimiser::{Decay, Method};
+use super::clip::ClipBy;
+use super::optimiser::{Decay, Method, Optimiser};
 use super::penalty::Penalty;
 use super::rand_augment::MAGNITUDES;
+use super::schedule::{cosine, Ramp, Schedule};
 use crate::error::{Error, Result};
+use crate::model::{Backbone, Network};
 
 /// The recipes that the program carries: name, contents of its file.
 const NAMED: [(&str, &str); 5] = [
@@ -32,21 +34,8 @@ const NAMED: [(&str, &str); 5] = [
     ),
 ];
 
-/// How the learning rate goes from epoch to epoch. `E` is the number of epochs, `W` those of warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// By step: linear up to the end of the warm-up, then half a cosine down to zero.
-    Cosine,
-    /// By epoch `e` from 0, as the official `main.py`: `min((e + 1) / W, (1 + cos(pi e / E)) / 2)`, the
-    /// smaller of a ramp and a cosine that does not wait for it.
-    Official,
-    /// By epoch `e` from 0, as the official `finetune.py`, which sets its cosine by the epoch before the
-    /// one just finished: `(1 + cos(pi (e - 2) / E)) / 2`, and 1 at first. No warm-up.
-    LaggingCosine,
-}
-
-/// Everything that fixes a training run apart from network, data and seed.
+/// Everything that fixes a training run apart from network, data and seed. Label smoothing, augmentation and penalty
+/// are for pictures with labels; other tasks do not read them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -57,23 +46,44 @@ pub struct Recipe {
     /// The rule of the updates.
     #[serde(default)]
     pub method: Method,
+    /// How much of the moments a step keeps, first and second; none: [`Method::betas`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
     /// Largest learning rate.
     pub learning_rate: f64,
+    /// Where the cosine by step ends; none: at zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate_floor: Option<f64>,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// Where it goes, by step on half a cosine; none: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay_end: Option<f64>,
     /// What it applies to.
     #[serde(default)]
     pub decay: Decay,
+    /// What it does not apply to in any case: parameters whose official name contains one of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_decay: Vec<String>,
     /// Course of the learning rate.
     pub schedule: Schedule,
     /// Epochs of warm-up.
     pub warmup_epochs: f64,
+    /// Steps of warm-up of the cosine by step, in place of epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steps: Option<usize>,
+    /// Form of that warm-up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub warmup_ramp: Ramp,
     /// Label smoothing.
+    #[serde(default)]
     pub label_smoothing: f64,
-    /// Gradients longer than this, over all parameters, are scaled down to it. The official code
-    /// defines 1.0 and never uses it.
+    /// Gradients longer than this are scaled down to it. The official code defines 1.0 and never uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gradient_clip: Option<f64>,
+    /// The gradients whose length that is.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gradient_clip_by: ClipBy,
     /// Decay of the exponential moving average of the weights that is evaluated and kept in their place;
     /// none: the weights themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,6 +103,10 @@ pub struct Recipe {
     pub penalty: Option<Penalty>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Recipe {
     /// The recipe of the networks that ship with this project, for small images.
     pub fn demo() -> Self {
@@ -100,13 +114,20 @@ impl Recipe {
             epochs: 10,
             batch: 128,
             method: Method::AdamW,
+            betas: None,
             learning_rate: 1e-3,
+            learning_rate_floor: None,
             weight_decay: 0.05,
+            weight_decay_end: None,
             decay: Decay::All,
+            no_decay: Vec::new(),
             schedule: Schedule::Cosine,
             warmup_epochs: 0.5,
+            warmup_steps: None,
+            warmup_ramp: Ramp::Open,
             label_smoothing: 0.1,
             gradient_clip: None,
+            gradient_clip_by: ClipBy::Norm,
             ema: None,
             freeze: Vec::new(),
             stop_at_loss: None,
@@ -173,27 +194,54 @@ impl Recipe {
 
     /// Learning rate of batch `index` of `epoch`, both from 0, with `per_epoch` batches in each.
     pub fn learning_rate_at(&self, epoch: usize, index: usize, per_epoch: usize) -> f64 {
-        let half_cosine = |progress: f64| 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        let (largest, floor) = (
+            self.learning_rate,
+            self.learning_rate_floor.unwrap_or_default(),
+        );
         let (e, epochs) = (epoch as f64, self.epochs as f64);
-        let factor = match self.schedule {
+        match self.schedule {
             Schedule::Cosine => {
                 let per_epoch = per_epoch as f64;
                 let (step, steps) = (e * per_epoch + index as f64, epochs * per_epoch);
                 let warmup = self.warmup_epochs * per_epoch;
+                let warmup = self.warmup_steps.map_or(warmup, |steps| steps as f64);
                 if step < warmup {
-                    (step + 1.0) / (warmup + 1.0)
+                    largest * self.warmup_ramp.at(step, warmup)
                 } else {
-                    half_cosine((step - warmup) / (steps - warmup).max(1.0))
+                    cosine(largest, floor, (step - warmup) / (steps - warmup).max(1.0))
                 }
             }
             Schedule::Official => {
                 let ramp = (e + 1.0) / self.warmup_epochs;
-                ramp.min(half_cosine(e / epochs))
+                largest * ramp.min(cosine(1.0, 0.0, e / epochs))
             }
-            Schedule::LaggingCosine if epoch == 0 => 1.0,
-            Schedule::LaggingCosine => half_cosine((e - 2.0) / epochs),
+            Schedule::LaggingCosine if epoch == 0 => largest,
+            Schedule::LaggingCosine => largest * cosine(1.0, 0.0, (e - 2.0) / epochs),
+        }
+    }
+
+    /// Weight decay of batch `index` of `epoch`, both from 0, with `per_epoch` batches in each.
+    pub fn weight_decay_at(&self, epoch: usize, index: usize, per_epoch: usize) -> f64 {
+        let Some(end) = self.weight_decay_end else {
+            return self.weight_decay;
         };
-        self.learning_rate * factor
+        let (step, steps) = (epoch * per_epoch + index, self.epochs * per_epoch);
+        cosine(self.weight_decay, end, step as f64 / steps as f64)
+    }
+
+    /// The optimiser of `network`, before the first step.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with a name in `freeze` or `no_decay` that no parameter of the network contains.
+    pub fn optimiser<N: Network<f32, D>, D: Backbone<f32>>(
+        &self,
+        network: &N,
+    ) -> Result<Optimiser> {
+        let betas = self.betas.unwrap_or(self.method.betas());
+        Optimiser::new(self.method, self.weight_decay, self.decay)
+            .with_betas(betas)
+            .freezing(network, &self.freeze)?
+            .sparing(network, &self.no_decay)
     }
 
     /// Refuses values outside their range.
@@ -201,18 +249,6 @@ impl Recipe {
     /// # Errors
     /// [`Error::Argument`] naming the setting.
     pub fn check(&self) -> Result<()> {
-        let setting = |name: &str, value: f64, valid: bool, wanted: &str| {
-            if valid {
-                return Ok(());
-            }
-            Err(Error::argument(
-                name,
-                wanted,
-                value.to_string(),
-                format!("change it with `set` {name}=VALUE"),
-            ))
-        };
-        let finite = |value: f64| value.is_finite() && value >= 0.0;
         let (epochs, batch) = (self.epochs as f64, self.batch as f64);
         setting("epochs", epochs, self.epochs > 0, "at least 1")?;
         setting("batch", batch, self.batch > 0, "at least 1")?;
@@ -232,6 +268,7 @@ impl Recipe {
             finite(clip) && clip > 0.0,
             "a number > 0",
         )?;
+        self.check_course()?;
         let ema = self.ema.unwrap_or(0.0);
         setting("ema", ema, (0.0..1.0).contains(&ema), "in [0, 1)")?;
         if let Some(penalty) = self.penalty {
@@ -262,6 +299,55 @@ impl Recipe {
         }
         Ok(())
     }
+
+    /// The same of moments, warm-up, floor, course of the weight decay and form of the clipping.
+    fn check_course(&self) -> Result<()> {
+        for beta in self.betas.into_iter().flatten() {
+            setting("betas", beta, (0.0..1.0).contains(&beta), "two in [0, 1)")?;
+        }
+        if let Some(end) = self.weight_decay_end {
+            setting("weight_decay_end", end, finite(end), "a number >= 0")?;
+        }
+        let cosine = self.schedule == Schedule::Cosine;
+        if let Some(floor) = self.learning_rate_floor {
+            let valid = cosine && finite(floor) && floor <= self.learning_rate;
+            let wanted = "at most `learning_rate`, with `schedule` cosine";
+            setting("learning_rate_floor", floor, valid, wanted)?;
+        }
+        if let Some(steps) = self.warmup_steps {
+            let valid = cosine && self.warmup_epochs == 0.0;
+            let wanted = "none but with `schedule` cosine and `warmup_epochs` 0";
+            setting("warmup_steps", steps as f64, valid, wanted)?;
+        }
+        let refused = |name: &str, wanted: &str, got: &str| {
+            let remedy = format!("change it with `set` {name}=VALUE");
+            Err(Error::argument(name, wanted, got, remedy))
+        };
+        if !cosine && self.warmup_ramp != Ramp::default() {
+            return refused("warmup_ramp", "open but with `schedule` cosine", "another");
+        }
+        if self.gradient_clip.is_none() && self.gradient_clip_by != ClipBy::default() {
+            return refused("gradient_clip_by", "a `gradient_clip` with it", "none");
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a setting that is not `valid`.
+fn setting(name: &str, value: f64, valid: bool, wanted: &str) -> Result<()> {
+    if valid {
+        return Ok(());
+    }
+    Err(Error::argument(
+        name,
+        wanted,
+        value.to_string(),
+        format!("change it with `set` {name}=VALUE"),
+    ))
+}
+
+fn finite(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
 }
 
 /// Carries out `key=value`.
@@ -331,6 +417,75 @@ mod tests {
         assert!(rates[20..].windows(2).all(|w| w[0] > w[1]));
         assert_eq!(rates[20], 1.0);
         assert!(rates[99] < 1e-2);
+    }
+
+    #[test]
+    fn the_schedules_of_nanogpt_mae_and_dino_are_theirs() {
+        let recipe = |changes: &[&str]| {
+            let own = ["learning_rate=1e-3", "epochs=10", "warmup_epochs=0"];
+            let changes = own.iter().chain(changes);
+            let changes: Vec<String> = changes.map(|&change| change.to_owned()).collect();
+            Recipe::read("demo", &changes).unwrap()
+        };
+        let close = |recipe: &Recipe, steps: &[usize], expected: &[f64]| {
+            for (step, expected) in steps.iter().zip(expected) {
+                let found = recipe.learning_rate_at(step / 10, step % 10, 10);
+                assert!(
+                    (found - expected).abs() < 1e-15,
+                    "{step}: {found} {expected}"
+                );
+            }
+        };
+        let half = std::f64::consts::FRAC_1_SQRT_2;
+        // nanoGPT: get_lr(it) with warmup_iters 20, lr_decay_iters 100, min_lr 1e-4.
+        let nano = recipe(&["warmup_steps=20", "learning_rate_floor=1e-4"]);
+        let quarter = 1e-4 + 0.5 * (1.0 + half) * 9e-4;
+        let rates = [1e-3 / 21.0, 1e-3 * 20.0 / 21.0, 1e-3, quarter, 5.5e-4];
+        close(&nano, &[0, 19, 20, 40, 60], &rates);
+        // MAE: adjust_learning_rate by fractional epoch, 2 of 10 of warm-up, min_lr 0.
+        let mae = recipe(&["warmup_epochs=2", "warmup_ramp=from-zero"]);
+        let rates = [0.0, 0.95e-3, 1e-3, 0.5e-3 * (1.0 + half), 0.5e-3];
+        close(&mae, &[0, 19, 20, 40, 60], &rates);
+        // DINO: cosine_scheduler(1e-3, 1e-6, 10, 10, warmup_epochs=2).
+        let dino = [
+            "warmup_epochs=2",
+            "warmup_ramp=closed",
+            "learning_rate_floor=1e-6",
+            "weight_decay=0.04",
+            "weight_decay_end=0.4",
+        ];
+        let dino = recipe(&dino);
+        let rates = [0.0, 1e-3 / 19.0, 1e-3, 1e-3, 1e-6 + 0.5 * 0.999e-3];
+        close(&dino, &[0, 1, 19, 20, 60], &rates);
+        // cosine_scheduler(0.04, 0.4, 10, 10).
+        let decays = [0.04, 0.4 - 0.18 * (1.0 + half), 0.22];
+        for (step, expected) in [0, 25, 50].into_iter().zip(decays) {
+            let found = dino.weight_decay_at(step / 10, step % 10, 10);
+            assert!((found - expected).abs() < 1e-15, "{step}: {found}");
+        }
+        assert_eq!(nano.weight_decay_at(7, 3, 10), 0.05);
+    }
+
+    #[test]
+    fn settings_that_are_not_used_are_not_written() {
+        let written = serde_json::to_value(Recipe::demo()).unwrap();
+        let keys: Vec<&str> = written.as_object().unwrap().keys().map(|k| &**k).collect();
+        let mut expected = [
+            "epochs",
+            "batch",
+            "method",
+            "learning_rate",
+            "weight_decay",
+            "decay",
+            "schedule",
+            "warmup_epochs",
+            "label_smoothing",
+            "augmentation",
+        ];
+        let mut keys = keys;
+        keys.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
     }
 
     #[test]
@@ -414,10 +569,26 @@ mod tests {
             ("learning_rate=nan", "learning_rate"),
             ("ema=1.0", "ema"),
             ("schedule=linear", "linear"),
+            ("betas=[0.9, 1.0]", "betas"),
+            ("betas=[0.9]", "array"),
+            ("learning_rate_floor=0.1", "learning_rate_floor"),
+            ("weight_decay_end=-1.0", "weight_decay_end"),
+            ("warmup_steps=100", "warmup_steps"),
+            ("decay=three-axes", "three-axes"),
+            ("gradient_clip_by=tensor", "gradient_clip_by"),
         ] {
             let error = Recipe::read("demo", &[change.to_owned()]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{error}");
             assert!(error.to_string().contains(word), "{error}");
+        }
+        for change in [
+            "learning_rate_floor=0.0",
+            "warmup_ramp=closed",
+            "warmup_steps=1",
+        ] {
+            let error = Recipe::read("finetune", &[change.to_owned()]).unwrap_err();
+            let name = change.split('=').next().unwrap();
+            assert!(error.to_string().starts_with(name), "{error}");
         }
         assert!(Recipe::read("paper", &[])
             .unwrap_err()

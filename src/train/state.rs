@@ -1,8 +1,8 @@
-//! What a run needs to go on after an interruption: parameters, their average, moments, steps taken, the record of
-//! finished epochs and how far the running one has come. Learning rate, order and augmentation follow
-//! from recipe, seed, epoch and batch.
+//! What a run needs to go on after an interruption: parameters and buffers of the network, their average, moments,
+//! steps taken, the record of finished epochs and how far the running one has come. Learning rate, order and what is
+//! drawn at random follow from recipe, seed, epoch and batch.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -10,41 +10,64 @@ use serde::{Deserialize, Serialize};
 
 use super::average::Average;
 use super::optimiser::Optimiser;
+use super::task::Scored;
 use super::{Epoch, Recipe};
 use crate::artefact;
-use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Classifier};
+use crate::model::{Backbone, Network};
 
 const METADATA_KEY: &str = "whitebox.state";
 const REMEDY: &str = "delete the state file to start again";
 
 /// How far a run has come.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Progress {
-    pub(super) epochs: Vec<Epoch>,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Progress<S> {
+    pub(super) epochs: Vec<Epoch<S>>,
     /// Batches done of the epoch after those.
     pub(super) batches: usize,
-    /// Sum of their images' losses.
+    /// Sum of their examples' losses.
     pub(super) loss: f64,
 }
 
+impl<S> Default for Progress<S> {
+    fn default() -> Self {
+        Self {
+            epochs: Vec::new(),
+            batches: 0,
+            loss: 0.0,
+        }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
-struct Header {
+struct Header<S> {
     identity: serde_json::Value,
-    steps: i32,
-    progress: Progress,
-    /// SHA-256 of steps, progress and all tensors with their names, in the order of those.
+    #[serde(flatten)]
+    counts: Counts<S>,
+    /// SHA-256 of the counts and all tensors with their names, in the order of those.
     sha256: String,
 }
 
-/// See [`Header::sha256`].
-fn digest<'a>(
+/// What is counted in the course of a run.
+#[derive(Debug, Serialize, Deserialize)]
+struct Counts<S> {
     steps: i32,
-    progress: &Progress,
+    progress: Progress<S>,
+    /// Steps that a parameter took part in, where they are not all of them.
+    #[serde(default = "BTreeMap::new", skip_serializing_if = "BTreeMap::is_empty")]
+    own_steps: BTreeMap<String, i32>,
+}
+
+/// See [`Header::sha256`].
+fn digest<'a, S: Serialize>(
+    counts: &Counts<S>,
     tensors: impl Iterator<Item = (&'a str, &'a [u8])>,
 ) -> std::result::Result<String, serde_json::Error> {
-    let head = serde_json::to_vec(&(steps, progress))?;
+    let head = if counts.own_steps.is_empty() {
+        serde_json::to_vec(&(counts.steps, &counts.progress))?
+    } else {
+        serde_json::to_vec(&(counts.steps, &counts.progress, &counts.own_steps))?
+    };
     let tensors: Vec<_> = tensors.collect();
     let parts = tensors
         .iter()
@@ -54,24 +77,29 @@ fn digest<'a>(
     ))
 }
 
-/// A value that is equal for equal runs: network and its start, data, recipe and seed.
+/// A value that is equal for equal runs: the task's own, the network's start, recipe and seed.
 pub(super) fn identity<D: Backbone<f32>>(
-    network: &Classifier<f32, D>,
-    images: &Images,
-    held_out: &Images,
+    network: &impl Network<f32, D>,
+    task: serde_json::Value,
     recipe: &Recipe,
     seed: u64,
 ) -> serde_json::Value {
-    let start = network.parameters().into_iter();
-    let start: Vec<Vec<u8>> = start.map(|p| artefact::f32_to_bytes(&p.values)).collect();
-    serde_json::json!({
-        "config": network.config(),
+    let parameters = network.parameters().into_iter().map(|found| found.values);
+    let buffers = network.buffers().into_iter().map(|(_, values)| values);
+    let start = parameters.chain(buffers);
+    let start: Vec<Vec<u8>> = start
+        .map(|values| artefact::f32_to_bytes(&values))
+        .collect();
+    let mut identity = serde_json::json!({
         "start": artefact::sha256_of(start.iter().map(Vec::as_slice)),
-        "images": images.sha256,
-        "held_out": held_out.sha256,
         "recipe": recipe,
         "seed": seed,
-    })
+    });
+    match (identity.as_object_mut(), task) {
+        (Some(identity), serde_json::Value::Object(task)) => identity.extend(task),
+        (_, task) => identity["task"] = task,
+    }
+    identity
 }
 
 /// The settings in which two runs differ, "recipe.epochs 10 (here 20)".
@@ -114,12 +142,12 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     /// Takes up the state, if there is one, and returns how far it had come.
-    pub(super) fn restore<D: Backbone<f32>>(
+    pub(super) fn restore<N: Network<f32, D>, D: Backbone<f32>, S: Scored>(
         &self,
-        network: &mut Classifier<f32, D>,
+        network: &mut N,
         optimiser: &mut Optimiser,
         average: Option<&mut Average>,
-    ) -> Result<Progress> {
+    ) -> Result<Progress<S>> {
         let Some(path) = self.path else {
             return Ok(Progress::default());
         };
@@ -131,7 +159,7 @@ impl State<'_> {
         let damaged = |got: String| Error::file(path, "the state of a training run", got, REMEDY);
         let (_, metadata) =
             SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let header: Header = metadata
+        let header: Header<S> = metadata
             .metadata()
             .as_ref()
             .and_then(|m| m.get(METADATA_KEY))
@@ -152,68 +180,87 @@ impl State<'_> {
         let numbers = tensors
             .iter()
             .map(|(name, view)| (name.as_str(), view.data()));
-        let sha256 =
-            digest(header.steps, &header.progress, numbers).map_err(|e| damaged(e.to_string()))?;
+        let counts = header.counts;
+        let sha256 = digest(&counts, numbers).map_err(|e| damaged(e.to_string()))?;
         if sha256 != header.sha256 {
             return Err(damaged(format!(
                 "numbers of SHA-256 {sha256}, not {}",
                 header.sha256
             )));
         }
-        let read = |name: &str| -> Result<Vec<f32>> {
+        let read = |name: &str, length: usize| -> Result<Vec<f32>> {
             let view = file.tensor(name).map_err(|e| damaged(e.to_string()))?;
-            Ok(artefact::f32_from_bytes(view.data()))
+            let values = artefact::f32_from_bytes(view.data());
+            if values.len() != length {
+                return Err(damaged(format!(
+                    "{} numbers of {name}, not {length}",
+                    values.len()
+                )));
+            }
+            Ok(values)
         };
         let mut parameters = network.parameters();
-        let mut moments = vec![Vec::new(); optimiser.moments().len()];
         for found in &mut parameters {
-            let name = &found.parameter.name;
-            found.values = read(name)?;
-            for (index, moment) in moments.iter_mut().enumerate() {
-                moment.push(read(&format!("moment{}/{name}", index + 1))?);
-            }
+            found.values = read(&found.parameter.name, found.values.len())?;
         }
+        let buffers = network.buffers().into_iter();
+        let buffers = buffers.map(|(name, values)| read(&buffer(&name), values.len()));
+        let buffers: Result<Vec<_>> = buffers.collect();
         if let Some(average) = average {
-            let names = parameters.iter().map(|found| &found.parameter.name);
-            let values: Result<_> = names.map(|name| read(&format!("average/{name}"))).collect();
-            average.restore(values?);
+            average.restore(|name, length| read(&format!("average/{name}"), length))?;
         }
+        let kept = optimiser.kept();
+        optimiser.restore(counts.steps, |name, length| {
+            let moments = (0..kept).map(|index| read(&moment(index, name), length));
+            let steps = counts.own_steps.get(name).copied();
+            Ok((
+                steps.unwrap_or(counts.steps),
+                moments.collect::<Result<_>>()?,
+            ))
+        })?;
         network.set_parameters(&parameters)?;
-        optimiser.restore(header.steps, moments);
-        Ok(header.progress)
+        network.set_buffers(buffers?)?;
+        Ok(counts.progress)
     }
 
     /// Writes the state atomically, if there is a place for it.
-    pub(super) fn save<D: Backbone<f32>>(
+    pub(super) fn save<D: Backbone<f32>, S: Scored>(
         &self,
-        network: &Classifier<f32, D>,
+        network: &impl Network<f32, D>,
         optimiser: &Optimiser,
         average: Option<&Average>,
-        progress: &Progress,
+        progress: &Progress<S>,
     ) -> Result<()> {
         let Some(path) = self.path else { return Ok(()) };
         let unwritable = |e: String| Error::file(path, "a state that can be kept", e, REMEDY);
         let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut averages = average.map(Average::values);
-        for (index, found) in network.parameters().into_iter().enumerate() {
-            let name = found.parameter.name;
+        let parameters = network.parameters().into_iter();
+        let parameters = parameters.map(|found| (found.parameter.name, found.values));
+        let buffers = network.buffers().into_iter();
+        let buffers = buffers.map(|(name, values)| (buffer(&name), values));
+        for (name, values) in parameters.chain(buffers) {
             // The state that is there is good; this one would never be again.
-            if let Some(value) = found.values.iter().find(|value| !value.is_finite()) {
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 return Err(Error::Diverged {
                     epoch: progress.epochs.len() + usize::from(progress.batches > 0),
                     step: usize::try_from(optimiser.steps()).unwrap_or_default(),
                     what: format!("a number of {name} is {value}"),
                 });
             }
-            if let Some(values) = averages.as_mut().and_then(Iterator::next) {
-                let key = format!("average/{name}");
-                tensors.push((key, artefact::f32_to_bytes(values)));
+            tensors.push((name, artefact::f32_to_bytes(&values)));
+        }
+        for (name, values) in average.iter().flat_map(|average| average.values()) {
+            let key = format!("average/{name}");
+            tensors.push((key, artefact::f32_to_bytes(values)));
+        }
+        let mut own_steps = BTreeMap::new();
+        for (name, steps, moments) in optimiser.state() {
+            for (index, values) in moments.iter().enumerate() {
+                tensors.push((moment(index, name), artefact::f32_to_bytes(values)));
             }
-            for (number, moment) in optimiser.moments().iter().enumerate() {
-                let key = format!("moment{}/{name}", number + 1);
-                tensors.push((key, artefact::f32_to_bytes(&moment[index])));
+            if steps != optimiser.steps() {
+                own_steps.insert(name.to_owned(), steps);
             }
-            tensors.push((name, artefact::f32_to_bytes(&found.values)));
         }
         tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut views = Vec::with_capacity(tensors.len());
@@ -222,18 +269,19 @@ impl State<'_> {
                 .map_err(|e| unwritable(e.to_string()))?;
             views.push((name.as_str(), view));
         }
-        let header = Header {
-            identity: self.identity.clone(),
+        let counts = Counts {
             steps: optimiser.steps(),
             progress: progress.clone(),
-            sha256: digest(
-                optimiser.steps(),
-                progress,
-                tensors
-                    .iter()
-                    .map(|(name, data)| (name.as_str(), data.as_slice())),
-            )
-            .map_err(|e| unwritable(e.to_string()))?,
+            own_steps,
+        };
+        let numbers = tensors
+            .iter()
+            .map(|(name, data)| (name.as_str(), data.as_slice()));
+        let sha256 = digest(&counts, numbers).map_err(|e| unwritable(e.to_string()))?;
+        let header = Header {
+            identity: self.identity.clone(),
+            counts,
+            sha256,
         };
         let header = serde_json::to_string(&header).map_err(|e| unwritable(e.to_string()))?;
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), header)]);
@@ -241,4 +289,14 @@ impl State<'_> {
             safetensors::serialize(views, Some(metadata)).map_err(|e| unwritable(e.to_string()))?;
         artefact::write(path, &file)
     }
+}
+
+/// Key of a buffer of the network in the file.
+fn buffer(name: &str) -> String {
+    format!("buffer/{name}")
+}
+
+/// Key of a moment of a parameter in the file.
+fn moment(index: usize, name: &str) -> String {
+    format!("moment{}/{name}", index + 1)
 }

@@ -650,3 +650,26 @@ fn every_record_is_no_trial_and_has_its_page() {
     }
     assert!(records >= 15, "{records}");
 }
+
+/// What trains labelled pictures trains any task: the loop names none.
+#[test]
+fn the_training_loop_knows_neither_pictures_nor_labels() {
+    for file in [
+        "mod",
+        "state",
+        "average",
+        "ahead",
+        "shards",
+        "optimiser",
+        "task",
+    ] {
+        let text = std::fs::read_to_string(root().join(format!("src/train/{file}.rs"))).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines = code.lines().map(|line| line.split("//").next().unwrap());
+        for line in lines {
+            for word in ["Images", "label", "Classifier"] {
+                assert!(!line.contains(word), "src/train/{file}.rs: {line}");
+            }
+        }
+    }
+}

@@ -7,7 +7,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{procedural, Images, Split};
 use whitebox::model::{Classifier, Config};
 use whitebox::train::augment::Augmentation;
-use whitebox::train::{train, Epoch, Observer, Recipe, Run};
+use whitebox::train::{train, Classify, Epoch, Observer, Recipe, Run, Score};
 use whitebox::{Error, Result};
 
 use crate::Format;
@@ -17,12 +17,12 @@ const FILE: &str = "net.state";
 /// Stops after so many steps.
 struct Stop(usize, usize);
 
-impl Observer<Cpu> for Stop {
+impl Observer<Classifier<f32, Cpu>, Score> for Stop {
     fn step(&mut self, step: usize, _: usize, _: f64) {
         self.1 = step;
     }
 
-    fn epoch(&mut self, _: &[Epoch], _: &Classifier<f32, Cpu>) {}
+    fn epoch(&mut self, _: &[Epoch<Score>], _: &Classifier<f32, Cpu>) {}
 
     fn wants_to_stop(&self) -> bool {
         self.0 == self.1
@@ -57,7 +57,8 @@ fn trained(state: &Path, steps: usize) -> Result<Vec<Vec<f32>>> {
         save_every: Duration::from_secs(300),
     };
     let mut stop = Stop(steps, 0);
-    train(&mut network, &images, &images, &recipe, &run, &mut stop)?;
+    let task = Classify::new(&config, &images, &images, &recipe);
+    train(&mut network, &task, &recipe, &run, &mut stop)?;
     let parameters = network.parameters().into_iter();
     Ok(parameters.map(|found| found.values).collect())
 }

@@ -1,0 +1,7 @@
+//! The tasks.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`classify`] | pictures with labels |
+
+pub mod classify;
