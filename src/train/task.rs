@@ -272,8 +272,8 @@ mod tests {
 
         fn after_step(&self, network: &mut Map, step: &Step<'_>) -> Result<()> {
             // All shards but the last are whole.
-            let shards = step.notes.iter().rev().skip(1);
-            assert!(shards.into_iter().all(|notes| notes == &[4.0]));
+            let mut whole = step.notes.iter().rev().skip(1);
+            assert!(whole.all(|notes| notes == &[4.0]));
             let momentum = step.step as f32 / step.steps as f32;
             let weight = network.weight.as_vec();
             for (teacher, weight) in network.teacher.iter_mut().zip(weight) {

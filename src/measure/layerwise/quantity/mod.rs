@@ -268,7 +268,7 @@ mod tests {
             let error = measure_input(&network, &input, &asked, 0, 1).unwrap_err();
             let line = error.line();
             assert!(
-                line.contains("LayerInput for a quantity of [AFTER_ISTA]"),
+                line.contains("LayerInput for a quantity of [After(1)]"),
                 "{line}"
             );
         }
