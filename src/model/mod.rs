@@ -11,7 +11,8 @@
 //! | `tape` | gradients from dfdx to the kernels and back |
 //! | [`classifier`] | the classifier: embedding, layers, head |
 //! | `tied` | an output projection that is the bases up to a scale |
-//! | [`names`] | the names of all parameters in the official code |
+//! | [`names`] | the names of a step's parameters in the official code |
+//! | `visit` | all parameters of a network, in order |
 //! | [`network`] | what can be trained: named parameters on a device |
 //! | [`runs`] | work on a network in pieces, by threads or by the device |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
@@ -22,7 +23,7 @@
 //! | `sizes` | the sizes of a network from the names and shapes of its parameters |
 //! | `pytorch`, `pickle`, `entry` | the official code's checkpoint files |
 //! | [`transfer`] | a network for another task made from a trained one |
-//! | [`operators`] | bases and dictionary of a layer in f64, as the papers write them |
+//! | [`operators`], [`sparsifier`], [`doubles`] | bases and dictionary of a layer in f64, as the papers write them |
 //! | [`probe`] | one interface to every intermediate of a forward pass |
 //!
 //! Everything is generic over the dfdx device and over f32/f64. Rows are tokens here, as in the
@@ -34,6 +35,7 @@ pub mod checkpoint;
 pub mod classifier;
 pub mod config;
 mod container;
+pub mod doubles;
 pub mod embedding;
 mod entry;
 pub mod hub;
@@ -51,10 +53,12 @@ pub mod probe;
 mod pytorch;
 pub mod runs;
 mod sizes;
+pub mod sparsifier;
 mod tape;
 pub mod tensor;
 mod tied;
 pub mod transfer;
+mod visit;
 
 pub use backbone::{Backbone, Path};
 pub use classifier::Classifier;

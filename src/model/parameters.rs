@@ -6,7 +6,6 @@ use rand::Rng;
 use rand_distr::StandardNormal;
 
 use super::linear::Linear;
-use super::names::{Part, StepNames};
 use super::norm::LayerNorm;
 use super::tensor::constant;
 use super::Real;
@@ -127,17 +126,6 @@ pub(super) fn visit_norm<E: Real, D: Device<E>>(
     visit(visitor, weight, &[features], Init::One, &mut norm.gain)?;
     let bias = format!("{prefix}.bias");
     visit(visitor, bias, &[features], Init::Zero, &mut norm.bias)
-}
-
-/// Visits weight and bias of a linear map that is a part of a step.
-pub(super) fn visit_linear<E: Real, D: Device<E>>(
-    visitor: &mut impl Visitor<E, D>,
-    names: &StepNames,
-    part: Part,
-    linear: &mut Linear<E, D>,
-) -> Result<()> {
-    let (_, fan_in) = *linear.weight.shape();
-    visit_linear_from(visitor, &names.of(part), names.linear(fan_in), linear)
 }
 
 /// Visits weight and bias of a linear map under `prefix`, which start from `inits`.

@@ -25,9 +25,9 @@ use ndarray::Array3;
 
 use super::names::StepNames;
 use super::norm::LayerNorm;
-use super::operators::Sparsifier;
 use super::parameters::{visit_norm, Visitor};
 use super::probe::{Probe, Site};
+use super::sparsifier::Sparsifier;
 use super::tensor::{constant, observe, Tokens};
 use super::Real;
 use crate::error::{Error, Result};

@@ -1,0 +1,131 @@
+//! The parameters of a whole network, in order: where they are, their official names and first values. Those of a step are
+//! named by [`super::names`].
+
+use dfdx::prelude::*;
+
+use super::block::Layer;
+use super::config::{Config, Pool};
+use super::embedding::Embedding;
+use super::linear::Linear;
+use super::names::{Dialect, StepNames, VIT_LINEAR};
+use super::norm::LayerNorm;
+use super::parameters::{visit, visit_linear_from, visit_norm, Init, Visitor};
+use super::Real;
+use crate::error::Result;
+
+/// The parts of a network that have parameters, and what their names depend on.
+pub(super) struct Parts<'a, E: Dtype, D: Device<E>> {
+    pub(super) config: Config,
+    pub(super) embedding: &'a mut Embedding<E, D>,
+    pub(super) layers: &'a mut [Layer<E, D>],
+    pub(super) head_norm: &'a mut LayerNorm<E, D>,
+    pub(super) head: &'a mut Linear<E, D>,
+}
+
+fn visit_layers<E: Real, D: Device<E>>(
+    layers: &mut [Layer<E, D>],
+    dialect: Dialect,
+    visitor: &mut impl Visitor<E, D>,
+) -> Result<()> {
+    layers.iter_mut().enumerate().try_for_each(|(layer, own)| {
+        own.visit(|step| StepNames::of_step(dialect, layer, step), visitor)
+    })
+}
+
+/// Takes every parameter in turn.
+pub(super) fn visit_all<E: Real, D: Device<E>>(
+    network: Parts<'_, E, D>,
+    visitor: &mut impl Visitor<E, D>,
+) -> Result<()> {
+    match Dialect::of(network.config.architecture) {
+        Dialect::Crate => visit_crate(network, visitor),
+        Dialect::Vit => visit_vit(network, visitor),
+    }
+}
+
+fn visit_crate<E: Real, D: Device<E>>(
+    network: Parts<'_, E, D>,
+    visitor: &mut impl Visitor<E, D>,
+) -> Result<()> {
+    let (d, tokens) = (network.config.d, network.config.tokens());
+    let embedding = network.embedding;
+    let normal = Init::Normal { deviation: 1.0 };
+    visit(
+        visitor,
+        "pos_embedding".into(),
+        &[1, tokens, d],
+        normal,
+        &mut embedding.position,
+    )?;
+    visit(
+        visitor,
+        "cls_token".into(),
+        &[1, 1, d],
+        normal,
+        &mut embedding.class_token,
+    )?;
+    if let Some(norm) = &mut embedding.patch_norm {
+        visit_norm(visitor, "to_patch_embedding.1", norm)?;
+    }
+    let linear = |fan_in| [Init::Linear { fan_in }; 2];
+    let first = linear(network.config.patch_width());
+    visit_linear_from(
+        visitor,
+        "to_patch_embedding.2",
+        first,
+        &mut embedding.linear,
+    )?;
+    if let Some(norm) = &mut embedding.norm {
+        visit_norm(visitor, "to_patch_embedding.3", norm)?;
+    }
+    visit_layers(network.layers, Dialect::Crate, visitor)?;
+    visit_norm(visitor, "mlp_head.0", network.head_norm)?;
+    visit_linear_from(visitor, "mlp_head.1", linear(d), network.head)
+}
+
+fn visit_vit<E: Real, D: Device<E>>(
+    network: Parts<'_, E, D>,
+    visitor: &mut impl Visitor<E, D>,
+) -> Result<()> {
+    let config = network.config;
+    let (d, tokens) = (config.d, config.tokens());
+    let embedding = network.embedding;
+    visit(
+        visitor,
+        "cls_token".into(),
+        &[1, 1, d],
+        Init::Normal { deviation: 1e-6 },
+        &mut embedding.class_token,
+    )?;
+    visit(
+        visitor,
+        "pos_embed".into(),
+        &[1, tokens, d],
+        Init::Normal { deviation: 0.02 },
+        &mut embedding.position,
+    )?;
+    // A convolution: timm leaves it as PyTorch makes it.
+    let [p1, p2] = config.patch_size;
+    let fan_in = config.patch_width();
+    visit(
+        visitor,
+        "patch_embed.proj.weight".into(),
+        &[d, config.channels, p1, p2],
+        Init::Linear { fan_in },
+        &mut embedding.linear.weight,
+    )?;
+    visit(
+        visitor,
+        "patch_embed.proj.bias".into(),
+        &[d],
+        Init::Linear { fan_in },
+        &mut embedding.linear.bias,
+    )?;
+    visit_layers(network.layers, Dialect::Vit, visitor)?;
+    let norm = match config.pool {
+        Pool::Cls => "norm",
+        Pool::Mean => "fc_norm",
+    };
+    visit_norm(visitor, norm, network.head_norm)?;
+    visit_linear_from(visitor, "head", VIT_LINEAR, network.head)
+}
