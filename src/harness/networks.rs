@@ -155,7 +155,10 @@ impl Drop for Networks {
     }
 }
 
-fn read(path: &Path) -> Result<(Classifier<f32, Cpu>, Vec<Epoch<Score>>)> {
+/// A network, and the epochs of its training.
+type Finished = (Classifier<f32, Cpu>, Vec<Epoch<Score>>);
+
+fn read(path: &Path) -> Result<Finished> {
     let file = Checkpoint::read(path)?;
     let network = file.network(file.own_config()?, &Cpu::default())?;
     let epochs = file.training.unwrap_or_default();

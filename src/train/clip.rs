@@ -63,6 +63,6 @@ mod tests {
         assert!(gradients[1].is_empty());
         ClipBy::Norm.clip(&mut gradients, 1.0);
         // The length was sqrt(1.25).
-        close(&gradients, [0.268_328_16, 0.357_770_88, 0.894_427_2]);
+        close(&gradients, [0.268_328_16, 0.357_770_9, 0.894_427_2]);
     }
 }

@@ -169,6 +169,9 @@ mod tests {
     use crate::model::parameters::Initialise;
     use crate::model::probe::NoProbe;
 
+    /// Puts numbers in the place of a parameter.
+    type Change<'a> = &'a dyn Fn(&mut Tssa<f64, Cpu>, &[f64]);
+
     const PLACE: Place = Place { layer: 0, step: 0 };
 
     fn block() -> Tssa<f64, Cpu> {
@@ -225,19 +228,18 @@ mod tests {
         let weights = Cpu::default().tensor_from_vec(weights, (2, 4, 5));
         let made = block.try_forward(tokens().leaky_trace(), PLACE, &mut NoProbe);
         let gradients = (made.unwrap() * weights).sum().backward();
-        let check =
-            |found: Vec<f64>, change: &dyn Fn(&mut Tssa<f64, Cpu>, &[f64]), now: Vec<f64>| {
-                for index in 0..now.len() {
-                    let moved = |by: f64| {
-                        let (mut other, mut values) = (block.clone(), now.clone());
-                        values[index] += by;
-                        change(&mut other, &values);
-                        value(&other)
-                    };
-                    let expected = (moved(h) - moved(-h)) / (2.0 * h);
-                    assert!((found[index] - expected).abs() < 1e-8, "{index}");
-                }
-            };
+        let check = |found: Vec<f64>, change: Change<'_>, now: Vec<f64>| {
+            for index in 0..now.len() {
+                let moved = |by: f64| {
+                    let (mut other, mut values) = (block.clone(), now.clone());
+                    values[index] += by;
+                    change(&mut other, &values);
+                    value(&other)
+                };
+                let expected = (moved(h) - moved(-h)) / (2.0 * h);
+                assert!((found[index] - expected).abs() < 1e-8, "{index}");
+            }
+        };
         let bases = &block.subspace_bases;
         check(
             gradients.get(bases).as_vec(),
