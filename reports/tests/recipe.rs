@@ -34,17 +34,10 @@ fn a_claim_that_is_added_as_the_book_says_runs_and_stands_on_the_board() {
         std::os::unix::fs::symlink(root().join(name), folder.path().join(name)).unwrap();
     }
 
-    // Its experiment, which is an example until it is moved: the first run is the record.
+    // Its experiment, which is an example until it is moved, and built by `cargo test`: the first run is the record.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let run = Command::new(cargo)
-        .args([
-            "run",
-            "--release",
-            "--example",
-            "exp_mixing",
-            "--",
-            "--root",
-        ])
+        .args(["run", "--example", "exp_mixing", "--", "--root"])
         .arg(folder.path())
         .current_dir(root())
         .output()
