@@ -28,7 +28,7 @@ pub fn write<R: Serialize>(path: &Path, rows: &[R]) -> Result<()> {
 /// The same for rows that have no field names of their own, under `header`.
 ///
 /// # Errors
-/// As [`write`]'s.
+/// [`Error::File`] if a row cannot be written as a line of numbers, [`Error::Io`].
 pub fn write_under<R: Serialize>(path: &Path, header: &[&str], rows: &[R]) -> Result<()> {
     let unwritable = |e: csv::Error| Error::file(path, "a table", e.to_string(), REMEDY);
     let mut table = csv::WriterBuilder::new()

@@ -112,7 +112,8 @@ impl Checkpoint {
     /// the names of one network begin with.
     ///
     /// # Errors
-    /// As there; [`Error::File`] naming the entries there are if `key` is none of them.
+    /// [`Error::Io`], or [`Error::File`] if the file is truncated or is no checkpoint, saying what it is; naming the entries
+    /// there are if `key` is none of them.
     pub fn read_entry(path: &Path, key: Option<&str>) -> Result<Self> {
         let (file, beside) = match path.is_dir() {
             true => hub::find(path)?,
@@ -225,7 +226,8 @@ impl Checkpoint {
     /// The same for a network that gets another head: where the file has none, it is left blank.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::File`] listing every tensor of the encoder that is missing, unexpected or mis-shaped, or naming a number
+    /// that is not finite.
     pub fn encoder<D: Backbone<f32>>(
         &self,
         config: Config,

@@ -181,7 +181,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     /// their number.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
     pub fn forward_on(&self, images: &[E], threads: usize) -> Result<Vec<E>> {
         if !D::is_shared() {
             return self.forward(images);
@@ -209,7 +209,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     /// [`Classifier::forward`] with a look at the intermediates.
     ///
     /// # Errors
-    /// As there.
+    /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
     pub fn forward_probed(&self, images: &[E], probe: &mut impl Probe<E>) -> Result<Vec<E>> {
         let patches = self.patches(images)?;
         let logits = self

@@ -45,7 +45,7 @@ impl Penalty {
     /// Derivative of the term by the tokens `z` (d, N) of one image, without the weight; `bases` (K, d, p).
     ///
     /// # Errors
-    /// As [`coding_rate_gradient`].
+    /// [`Error::Domain`] if a token is not finite.
     pub fn gradient(
         &self,
         z: ArrayView2<'_, f64>,
@@ -69,7 +69,7 @@ impl Penalty {
     /// in the batch.
     ///
     /// # Errors
-    /// As [`Penalty::gradient`], and [`Error::Unsupported`] where the device has no penalties.
+    /// [`Error::Domain`] if a token is not finite, [`Error::Unsupported`] where the device has no penalties.
     pub(super) fn put_on<D: Backbone<f32>, T: Tape<f32, D>>(
         &self,
         z: Tokens<f32, D, T>,
