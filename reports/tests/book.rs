@@ -1,12 +1,16 @@
 //! The book as a whole: it builds, its links lead somewhere, its numbers come from records.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use whitebox::claim::family::{letters, FAMILIES};
 use whitebox_reports::claims::{self, Entry};
 use whitebox_reports::store::Store;
 use whitebox_reports::{formulas, root, site};
+
+use support::copy;
 
 fn reports() -> PathBuf {
     root().join("reports")
@@ -72,19 +76,6 @@ fn every_sentence_of_the_summary_rests_on_claims_with_outcomes() {
             let mut own = all.iter().filter(|entry| entry.id() == id);
             let came = own.any(|entry| !matches!(entry, Entry::Untested(_)));
             assert!(came, "{id} has no outcome");
-        }
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
         }
     }
 }

@@ -1,24 +1,14 @@
 //! The recipe of `book/src/adding.md`, followed in a copy of book and reports.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::path::Path;
+mod support;
+
 use std::process::Command;
 
 use whitebox_reports::store::Store;
 use whitebox_reports::{root, site};
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
-}
+use support::copy;
 
 #[test]
 fn a_claim_that_is_added_as_the_book_says_runs_and_stands_on_the_board() {
