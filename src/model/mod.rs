@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | [`architecture`] | what networks are made of, by name |
 //! | [`config`] | kind, sizes, constants and presets of a classifier |
 //! | [`block`] | MSSA and ISTA, MHSA and MLP, each a file, and layers as lists of them |
 //! | [`norm`], [`linear`], [`tensor`] | LayerNorm, linear map, and what they work on |
@@ -29,6 +30,7 @@
 //! Everything is generic over the dfdx device and over f32/f64. Rows are tokens here, as in the
 //! official code; the papers and [`crate::exact`] write tokens as columns.
 
+pub mod architecture;
 pub mod backbone;
 pub mod block;
 pub mod checkpoint;

@@ -4,7 +4,7 @@
 
 use dfdx::prelude::*;
 
-use super::config::Architecture;
+use super::architecture::Architecture;
 use super::linear::Linear;
 use super::parameters::{visit_linear_from, Init, Visitor};
 use super::Real;
