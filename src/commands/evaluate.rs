@@ -4,7 +4,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
 use whitebox::harness::device::{DeviceArguments, OnDevice};
-use whitebox::model::{Backbone, Classifier};
+use whitebox::model::{Classifier, Runtime};
 use whitebox::train::{evaluate, Score, EVALUATION_PIECE};
 use whitebox::Result;
 
@@ -40,7 +40,7 @@ struct Work<'a, F> {
 impl<F: Fn() + Sync> OnDevice for Work<'_, F> {
     type Output = Score;
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Score> {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Score> {
         let network = self.network.on(device)?;
         evaluate(&network, self.images, self.threads, self.done)
     }

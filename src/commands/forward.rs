@@ -8,7 +8,7 @@ use whitebox::data::npy;
 use whitebox::harness::console;
 use whitebox::harness::device::{DeviceArguments, OnDevice};
 use whitebox::measure::layerwise::{measure_input, Layerwise, Quantity};
-use whitebox::model::{Backbone, Classifier};
+use whitebox::model::{Classifier, Runtime};
 use whitebox::train::score::check_logits;
 use whitebox::{artefact, Error, Result};
 
@@ -48,7 +48,7 @@ struct Work<'a> {
 impl OnDevice for Work<'_> {
     type Output = Layerwise;
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Layerwise> {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Layerwise> {
         let network = self.network.on(device)?;
         // Nothing random is asked for.
         measure_input(&network, self.pixels, self.quantities, 0, self.threads)

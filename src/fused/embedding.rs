@@ -1,9 +1,10 @@
 //! From patches to tokens, `F = LN2(LN1(P) E^T + e)`; a class token `t` goes before the patches of each
 //! image and every token gets its position: `z_0 = t + π_0`, `z_i = f_{i-1} + π_i`. A ViT has neither
-//! LayerNorm.
+//! LayerNorm. In an autoencoder, `f_i = m` for a patch that is masked.
 //!
 //! # Adjoint
-//! With `G = dZ`: `dπ = sum_images G`, `dt = sum_images g_0`, `dF` the rest of `G`; then
+//! With `G = dZ`: `dπ = sum_images G`, `dt = sum_images g_0`, `dF` the rest of `G`, of which `dm` takes what falls on
+//! masked patches; then
 //! `dV = LN2'(dF)` by `V = LN1(P) E^T + e`, `de = sum dV`, `dE = dV^T LN1(P)`, and the weights of LN1 from
 //! `dV E`. Nobody asks for `dP`.
 
@@ -29,6 +30,8 @@ pub struct Weights<'a> {
     pub norm: Option<Norm<'a>>,
     /// `t`, (d,).
     pub class_token: &'a [f32],
+    /// `m`, (d,), if patches can be masked.
+    pub mask_token: Option<&'a [f32]>,
     /// `π`, (n, d).
     pub position: &'a [f32],
 }
@@ -46,7 +49,9 @@ pub struct Gradients {
     pub norm: layer_norm::Gradients,
     /// `dt`.
     pub class_token: Vec<f32>,
-    /// `dπ`.
+    /// `dm`; empty, if nobody asks.
+    pub mask_token: Vec<f32>,
+    /// `dπ`; empty, if nobody asks.
     pub position: Vec<f32>,
 }
 
@@ -63,11 +68,12 @@ pub struct Saved {
 /// reads.
 ///
 /// # Shapes
-/// patches (b (n - 1), patch width), an image after the other; gives (b n, d).
+/// patches (b (n - 1), patch width), an image after the other; masked (b (n - 1),), or empty for none, as it is without mask token; gives
+/// (b n, d).
 ///
 /// # Panics
 /// If the weights do not fit each other.
-pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
+pub fn forward(patches: &[f32], masked: &[bool], weights: &Weights<'_>) -> (Buffer, Saved) {
     let (d, width) = (weights.bias.len(), weights.weight.depth());
     let rows = patches.len() / width;
     let block = rows::block(rows);
@@ -115,12 +121,20 @@ pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
     let mut z = Buffer::unfilled(rows / (image / d - 1) * image);
     let images = z
         .par_chunks_exact_mut(image)
-        .zip(features.par_chunks_exact(image - d));
-    images.for_each(|(z, features)| {
+        .zip(features.par_chunks_exact(image - d))
+        .enumerate();
+    let patches = image / d - 1;
+    images.for_each(|(index, (z, features))| {
         let (class_token, tokens) = z.split_at_mut(d);
         let (first, positions) = weights.position.split_at(d);
         add_bias(class_token, weights.class_token, first);
         add_bias(tokens, features, positions);
+        if let Some(token) = weights.mask_token {
+            for patch in marked(masked, index, patches) {
+                let row = patch * d..(patch + 1) * d;
+                add_bias(&mut tokens[row.clone()], token, &positions[row]);
+            }
+        }
     });
     let saved = Saved {
         normalised,
@@ -129,15 +143,24 @@ pub fn forward(patches: &[f32], weights: &Weights<'_>) -> (Buffer, Saved) {
     (z, saved)
 }
 
+/// The patches of image `index`, of `patches` each, that are masked.
+fn marked(masked: &[bool], index: usize, patches: usize) -> impl Iterator<Item = usize> + '_ {
+    let own = masked.chunks_exact(patches).nth(index).unwrap_or_default();
+    own.iter()
+        .enumerate()
+        .filter_map(|(patch, masked)| masked.then_some(patch))
+}
+
 /// Adds the derivatives by the weights to `gradients`.
 ///
 /// # Shapes
-/// patches (b (n - 1), patch width), dz (b n, d).
+/// patches (b (n - 1), patch width), masked (b (n - 1),) or empty, dz (b n, d).
 ///
 /// # Panics
 /// If the weights or gradients do not fit each other.
 pub fn backward(
     patches: &[f32],
+    masked: &[bool],
     adjoint: &Weights<'_>,
     saved: &Saved,
     dz: &[f32],
@@ -147,10 +170,18 @@ pub fn backward(
     let rows = patches.len() / width;
     let mut dembedded = Buffer::unfilled(rows * d);
     let images = dz.chunks_exact(adjoint.position.len());
-    for (dz, dfeatures) in images.zip(dembedded.chunks_exact_mut(adjoint.position.len() - d)) {
-        add_to(&mut gradients.position, dz);
+    let features = dembedded.chunks_exact_mut(adjoint.position.len() - d);
+    for (index, (dz, dfeatures)) in images.zip(features).enumerate() {
+        if !gradients.position.is_empty() {
+            add_to(&mut gradients.position, dz);
+        }
         add_to(&mut gradients.class_token, &dz[..d]);
         dfeatures.copy_from_slice(&dz[d..]);
+        for patch in marked(masked, index, dfeatures.len() / d) {
+            let row = &mut dfeatures[patch * d..(patch + 1) * d];
+            add_to(&mut gradients.mask_token, row);
+            row.fill(0.0);
+        }
     }
     let block = rows::block(rows);
     let patch_width = adjoint.patch_norm.map_or(0, |_| width);

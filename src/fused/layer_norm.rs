@@ -4,8 +4,11 @@
 //! Adjoint, with `g = γ ∘ dx` and bars for means over features:
 //! `dγ = sum_tokens dx ∘ x̂`, `dβ = sum_tokens dx`, `dz = s (g - ḡ - x̂ (g x̂)‾)`.
 
+use rayon::prelude::*;
+
+use super::buffer::Buffer;
 use super::lanes;
-use super::rows::GROUP;
+use super::rows::{self, blocks_mut, Sums, GROUP};
 use crate::vectorised::vectorised;
 
 /// Gain, bias and the constant under the root.
@@ -115,4 +118,48 @@ vectorised! {
             }
         }
     }
+}
+
+/// [`forward`] of all rows, shared out over the threads.
+///
+/// # Shapes
+/// z and x (rows, features).
+///
+/// # Panics
+/// If there are no features.
+pub fn forward_all(z: &[f32], weights: Weights<'_>, x: &mut [f32]) {
+    let features = weights.gain.len();
+    let block = rows::block(z.len() / features) * features;
+    let blocks = z.par_chunks(block).zip(x.par_chunks_mut(block));
+    blocks.for_each(|(z, x)| forward(z, weights, x));
+}
+
+/// [`backward`] of all rows, shared out over the threads: gives `dz`, and adds to `gradients`.
+///
+/// # Shapes
+/// z and dx (rows, features), as what is given.
+///
+/// # Panics
+/// If there are no features.
+pub fn backward_all(
+    z: &[f32],
+    weights: Weights<'_>,
+    dx: &[f32],
+    gradients: &mut Gradients,
+) -> Buffer {
+    let features = weights.gain.len();
+    let count = z.len() / features;
+    let block = rows::block(count);
+    let mut sums = Sums::of(count, 2 * features);
+    let mut dz = Buffer::unfilled(z.len());
+    let parts = z
+        .chunks(block * features)
+        .zip(dx.chunks(block * features))
+        .zip(blocks_mut(&mut dz, features, block))
+        .zip(sums.blocks_mut(block));
+    let parts: Vec<_> = parts.collect();
+    let parts = parts.into_par_iter().with_max_len(1);
+    parts.for_each(|(((z, dx), dz), sums)| backward(z, weights, dx, dz, false, sums));
+    sums.add_to(&mut [&mut gradients.gain, &mut gradients.bias]);
+    dz
 }

@@ -14,6 +14,7 @@
 //! | [`embedding`] | patches to tokens, and its adjoint |
 //! | [`attention`] | `Y = Z + MSSA(LN(Z))`, or MHSA, and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
+//! | [`dictionary`] | `Z' = A LN(Y)` and its adjoint |
 //! | [`mlp`] | `Z' = Y + MLP(LN(Y))` and its adjoint |
 //! | [`rowwise`] | what all blocks have in common that know one token at a time |
 //! | [`stack`] | any sequence of blocks, shared out over threads |
@@ -31,11 +32,11 @@
 
 pub mod attention;
 pub mod buffer;
+pub mod dictionary;
 pub mod embedding;
 pub mod ista;
 pub mod lanes;
 pub mod layer_norm;
-
 pub mod mlp;
 pub mod optimiser;
 pub mod product;

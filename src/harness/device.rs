@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use dfdx::prelude::Cpu;
 
 use crate::error::{Error, Result};
-use crate::model::Backbone;
+use crate::model::Runtime;
 
 /// The flag that names it.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
@@ -33,7 +33,7 @@ pub trait OnDevice {
     ///
     /// # Errors
     /// Its own.
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Self::Output>;
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Self::Output>;
 }
 
 impl DeviceName {

@@ -15,7 +15,7 @@ use crate::data::{Images, Split};
 use crate::error::{Error, Result};
 use crate::measure::layerwise::{measure, Layerwise, Quantity};
 use crate::measure::statistics::Summary;
-use crate::model::{Backbone, Classifier};
+use crate::model::{Classifier, Runtime};
 use crate::train::score::rank;
 
 /// Which network a curve belongs to.
@@ -190,7 +190,7 @@ struct Measuring<'a, F> {
 impl<F: Fn(usize) + Sync> OnDevice for Measuring<'_, F> {
     type Output = Layerwise;
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Layerwise> {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Layerwise> {
         measure(
             &self.network.on(device)?,
             self.images,

@@ -15,7 +15,7 @@ use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::checkpoint::{self, Checkpoint};
-use crate::model::{hub, Backbone, Classifier};
+use crate::model::{hub, Classifier, Runtime};
 use crate::train::state::differences;
 use crate::train::{self, Classify, Epoch, Recipe, Run, Score};
 
@@ -185,7 +185,7 @@ struct Work<'a, 'b> {
 impl OnDevice for Work<'_, '_> {
     type Output = Vec<Epoch<Score>>;
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<Vec<Epoch<Score>>> {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Vec<Epoch<Score>>> {
         let mut network = self.network.on(device)?;
         let keep = |epochs: &[Epoch<Score>], network: &Classifier<f32, D>| {
             let last = epochs.last().map(|epoch| epoch.epoch);

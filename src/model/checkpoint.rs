@@ -19,12 +19,12 @@ use dfdx::prelude::*;
 use safetensors::tensor::{Dtype as FileType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::backbone::Backbone;
 use super::config::Config;
 use super::container::{container, Container};
 use super::entry::{one_line, Entry, Unreadable};
 use super::hub::{self, Beside, Index};
 use super::parameters::{Parameter, Visitor};
+use super::runtime::Runtime;
 use super::{layout, names, pytorch, Classifier};
 use crate::artefact;
 use crate::error::{Error, Result};
@@ -215,7 +215,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::File`] listing every tensor that is missing, unexpected or mis-shaped, or naming a number
     /// that is not finite.
-    pub fn network<D: Backbone<f32>>(
+    pub fn network<D: Runtime<f32>>(
         &self,
         config: Config,
         device: &D,
@@ -228,7 +228,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::File`] listing every tensor of the encoder that is missing, unexpected or mis-shaped, or naming a number
     /// that is not finite.
-    pub fn encoder<D: Backbone<f32>>(
+    pub fn encoder<D: Runtime<f32>>(
         &self,
         config: Config,
         device: &D,
@@ -237,7 +237,7 @@ impl Checkpoint {
     }
 
     /// Tensors of the file that are no parameter of `network`, with their type if it is one of integers.
-    pub fn left_out<D: Backbone<f32>>(&self, network: &Classifier<f32, D>) -> Vec<String> {
+    pub fn left_out<D: Runtime<f32>>(&self, network: &Classifier<f32, D>) -> Vec<String> {
         let parameters = network.parameters();
         let used: Vec<&str> = parameters
             .iter()
@@ -259,7 +259,7 @@ impl Checkpoint {
         names
     }
 
-    fn load<D: Backbone<f32>>(
+    fn load<D: Runtime<f32>>(
         &self,
         config: Config,
         device: &D,
@@ -515,7 +515,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written.
-pub fn write<D: Backbone<f32>>(
+pub fn write<D: Runtime<f32>>(
     path: &Path,
     network: &Classifier<f32, D>,
     training: &serde_json::Value,

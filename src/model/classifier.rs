@@ -4,22 +4,20 @@
 //! patches -> LayerNorm -> linear -> LayerNorm -> class token and positions -> L layers ->
 //! class token (or mean) -> LayerNorm -> linear. A ViT has no LayerNorm before its layers.
 
-use std::ops::Range;
-
 use dfdx::prelude::*;
-use rayon::prelude::*;
 
-use super::backbone::{composed_layers, Backbone, Path};
 use super::block::Layer;
 use super::config::{Architecture, Config, Pool};
-use super::embedding::Embedding;
-use super::kernel_weights::KernelWeights;
+use super::embedding::{self, Embedding};
+use super::kernels::Execution;
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
+use super::patches::Patches;
 use super::probe::{NoProbe, Probe};
+use super::runtime::Runtime;
+use super::stack::Stack;
 use super::tensor::Tokens;
-use super::visit::{visit_all, Parts};
 use super::Real;
 use crate::data::Images;
 use crate::error::{Error, Result};
@@ -34,16 +32,15 @@ const PIECE: usize = 1 << 16;
 #[derive(Debug, Clone)]
 pub struct Classifier<E: Dtype, D: Device<E>> {
     pub(super) config: Config,
-    path: Path,
+    execution: Execution,
     device: D,
     pub(super) embedding: Embedding<E, D>,
-    pub(super) layers: Vec<Layer<E, D>>,
-    kernel_weights: KernelWeights,
+    pub(super) stack: Stack<E, D>,
     pub(super) head_norm: LayerNorm<E, D>,
     pub(super) head: Linear<E, D>,
 }
 
-impl<E: Real, D: Backbone<E>> Classifier<E, D> {
+impl<E: Real, D: Runtime<E>> Classifier<E, D> {
     /// A network with the official random initialisation.
     ///
     /// # Errors
@@ -62,16 +59,12 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
 
     fn try_blank(config: Config, device: &D) -> std::result::Result<Self, D::Err> {
         let d = config.d;
-        let plan = config.layer();
         Ok(Self {
             config,
-            path: Path::Fastest,
+            execution: Execution::Fastest,
             device: device.clone(),
-            embedding: Embedding::blank(device, &config)?,
-            layers: (0..config.depth)
-                .map(|_| Layer::blank(device, d, &plan))
-                .collect::<std::result::Result<_, _>>()?,
-            kernel_weights: KernelWeights::default(),
+            embedding: Embedding::of_classifier(device, &config)?,
+            stack: Stack::blank(device, d, config.depth, &config.layer())?,
             head_norm: LayerNorm::identity(device, d, config.layer_norm_epsilon())?,
             head: Linear::blank(device, d, config.classes)?,
         })
@@ -82,9 +75,9 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         &self.config
     }
 
-    /// The same network, run by way of `path`.
-    pub fn with_path(mut self, path: Path) -> Self {
-        self.path = path;
+    /// The same network, run by another implementation.
+    pub fn with_execution(mut self, execution: Execution) -> Self {
+        self.execution = execution;
         self
     }
 
@@ -97,7 +90,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     ///
     /// # Errors
     /// [`Error::Device`] if its memory runs out.
-    pub fn on<F: Backbone<E>>(&self, device: &F) -> Result<Classifier<E, F>> {
+    pub fn on<F: Runtime<E>>(&self, device: &F) -> Result<Classifier<E, F>> {
         let mut network = Classifier::blank(self.config, device)?;
         network.set_parameters(&self.parameters())?;
         Ok(network)
@@ -130,7 +123,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
 
     /// The layers, in order.
     pub fn layers(&self) -> &[Layer<E, D>] {
-        &self.layers
+        self.stack.layers()
     }
 
     /// Takes every parameter in turn, under its official name.
@@ -139,15 +132,8 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
     /// The visitor's own.
     pub fn visit_parameters(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         // A visitor may change what it visits.
-        self.kernel_weights = KernelWeights::default();
-        let parts = Parts {
-            config: self.config,
-            embedding: &mut self.embedding,
-            layers: &mut self.layers,
-            head_norm: &mut self.head_norm,
-            head: &mut self.head,
-        };
-        visit_all(parts, visitor)
+        self.embedding.weights = embedding::KernelWeights::default();
+        self.visit_all(visitor)
     }
 
     /// All parameters, in the order of [`Classifier::visit_parameters`].
@@ -186,8 +172,7 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         if !D::is_shared() {
             return self.forward(images);
         }
-        let [height, width] = self.config.image_size;
-        let image = self.config.channels * height * width;
+        let image = Patches::of(&self.config).image();
         // Equal pieces for every thread, small enough for its cache; what is left over is shared out inside the
         // kernels.
         let count = images.len() / image;
@@ -218,53 +203,19 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         Ok(logits.as_vec())
     }
 
-    /// Cuts images into patches, `b c (h p1) (w p2) -> b (h w) (p1 p2 c)`, channel fastest, as in
-    /// the official code; for a ViT `b (h w) (c p1 p2)`, as the convolution there reads them.
+    /// Images (b, channels, height, width), cut as the network reads them, (b, patches, patch width).
     ///
     /// # Errors
     /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
     pub fn patches(&self, images: &[E]) -> Result<Tensor<(usize, usize, usize), E, D>> {
-        let [height, width] = self.config.image_size;
-        let [p1, p2] = self.config.patch_size;
-        let channels = self.config.channels;
-        let image = channels * height * width;
-        if images.is_empty() || !images.len().is_multiple_of(image) {
-            return Err(Error::shape(
-                "images",
-                format!("(b, {channels}, {height}, {width})"),
-                format!("{} numbers", images.len()),
-                "pass whole images",
-            ));
-        }
-        let b = images.len() / image;
-        let channel_first = self.config.architecture == Architecture::Vit;
-        let strip = width / p2 * self.config.patch_width();
-        let mut patches = vec![E::default(); images.len()];
-        let strips = patches.par_chunks_exact_mut(strip).enumerate();
-        // A strip is a row of patches.
-        strips.for_each(|(index, strip)| {
-            let (sample, row) = (index / (height / p1), index % (height / p1));
-            for (column, patch) in strip.chunks_exact_mut(channels * p1 * p2).enumerate() {
-                for channel in 0..channels {
-                    for y in 0..p1 {
-                        let line = (sample * channels + channel) * height + row * p1 + y;
-                        let from = &images[line * width + column * p2..][..p2];
-                        if channel_first {
-                            patch[(channel * p1 + y) * p2..][..p2].copy_from_slice(from);
-                            continue;
-                        }
-                        let to = patch[y * p2 * channels + channel..].iter_mut();
-                        for (to, from) in to.step_by(channels).zip(from) {
-                            *to = *from;
-                        }
-                    }
-                }
-            }
-        });
-        let shape = (b, self.config.patches(), self.config.patch_width());
-        self.device
-            .try_tensor_from_vec(patches, shape)
-            .map_err(Error::device)
+        let patches = Patches::of(&self.config);
+        let shape = (
+            patches.images(images.len())?,
+            patches.count(),
+            patches.width(),
+        );
+        let tensor = self.device.try_tensor_from_vec(patches.cut(images)?, shape);
+        tensor.map_err(Error::device)
     }
 
     /// Logits (b, classes) of patches (b, patches, patch width), on the tape that `patches` has.
@@ -290,26 +241,11 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         layer: usize,
         probe: &mut impl Probe<E>,
     ) -> std::result::Result<Tokens<E, D, T>, D::Err> {
-        let z = match self.path {
-            Path::Fastest => D::try_embed(&self.embedding, &self.kernel_weights, patches)?,
-            Path::Composed => self.embedding.try_forward(patches)?,
+        let z = match self.execution {
+            Execution::Fastest => D::try_embed(&self.embedding, patches, &[])?,
+            Execution::Composed => self.embedding.try_forward(patches, &[])?,
         };
-        self.try_layers(0..layer, z, probe)
-    }
-
-    fn try_layers<T: Tape<E, D>>(
-        &self,
-        range: Range<usize>,
-        z: Tokens<E, D, T>,
-        probe: &mut impl Probe<E>,
-    ) -> std::result::Result<Tokens<E, D, T>, D::Err> {
-        if range.is_empty() {
-            return Ok(z);
-        }
-        match self.path {
-            Path::Fastest => D::try_layers(&self.layers, range, &self.kernel_weights, z, probe),
-            Path::Composed => composed_layers(&self.layers, range, z, probe),
-        }
+        self.stack.try_forward(0..layer, self.execution, z, probe)
     }
 
     /// Logits (b, classes) of the tokens (b, n, d) that enter layer `layer`, from 0.
@@ -323,7 +259,8 @@ impl<E: Real, D: Backbone<E>> Classifier<E, D> {
         probe: &mut impl Probe<E>,
     ) -> std::result::Result<Logits<E, D, T>, D::Err> {
         let ((b, _, _), d) = (*z.shape(), self.config.d);
-        let z = self.try_layers(layer..self.layers.len(), z, probe)?;
+        let range = layer..self.layers().len();
+        let z = self.stack.try_forward(range, self.execution, z, probe)?;
         let vit = self.config.architecture == Architecture::Vit;
         let pooled = match self.config.pool {
             Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,

@@ -54,7 +54,7 @@ pub struct Config {
 }
 
 /// Largest of any size: beyond it, products of sizes would no longer be numbers.
-const LARGEST: usize = 1 << 20;
+pub(super) const LARGEST: usize = 1 << 20;
 
 /// Names that [`Config::preset`] knows.
 pub const PRESETS: [&str; 8] = [

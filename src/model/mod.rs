@@ -6,14 +6,18 @@
 //! | [`config`] | kind, sizes, constants and presets of a classifier |
 //! | [`block`] | MSSA and ISTA, MHSA and MLP, each a file, and layers as lists of them |
 //! | [`norm`], [`linear`], [`tensor`] | LayerNorm, linear map, and what they work on |
+//! | [`patches`] | pictures cut into patches, and put together again |
 //! | [`embedding`] | patches to tokens |
-//! | [`backbone`] | embedding and layers, by the fastest way the device has |
-//! | [`kernel_weights`], `ordered` | parameters as the kernels read them |
+//! | [`stack`] | layers in a row |
+//! | [`kernels`] | how a device runs embedding and layers: by kernels of its own where it has some |
+//! | [`runtime`] | a device that runs every network: kernels, and scheduling |
+//! | `kernel_weights`, `ordered` | parameters as the kernels read them |
 //! | `tape` | gradients from dfdx to the kernels and back |
 //! | [`classifier`] | the classifier: embedding, layers, head |
+//! | [`autoencoder`] | the masked autoencoder: embedding, two stacks, pixels |
 //! | `tied` | an output projection that is the bases up to a scale |
 //! | [`names`] | the names of a step's parameters in the official code |
-//! | `visit` | all parameters of a network, in order |
+//! | `visit` | all parameters of a classifier, in order |
 //! | [`network`] | what can be trained: named parameters on a device |
 //! | [`runs`] | work on a network in pieces, by threads or by the device |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
@@ -31,7 +35,7 @@
 //! official code; the papers and [`crate::exact`] write tokens as columns.
 
 pub mod architecture;
-pub mod backbone;
+pub mod autoencoder;
 pub mod block;
 pub mod checkpoint;
 pub mod classifier;
@@ -42,6 +46,7 @@ pub mod embedding;
 mod entry;
 pub mod hub;
 pub mod kernel_weights;
+pub mod kernels;
 mod layout;
 pub mod linear;
 pub mod names;
@@ -50,23 +55,28 @@ pub mod norm;
 pub mod operators;
 mod ordered;
 pub mod parameters;
+pub mod patches;
 mod pickle;
 pub mod probe;
 mod pytorch;
 pub mod runs;
+pub mod runtime;
 mod sizes;
 pub mod sparsifier;
+pub mod stack;
 mod tape;
 pub mod tensor;
 mod tied;
 pub mod transfer;
 mod visit;
 
-pub use backbone::{Backbone, Path};
+pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use classifier::Classifier;
 pub use config::{Architecture, Config, Pool};
+pub use kernels::Execution;
 pub use network::Network;
 pub use runs::Runs;
+pub use runtime::Runtime;
 
 use dfdx::prelude::Dtype;
 use rand_distr::uniform::SampleUniform;

@@ -1,6 +1,6 @@
 //! The names, shapes and first values that a network's parameters have in the official code: CRATE's own
-//! (`model/crate.py`), and for a ViT those of timm, whose class the official `model/vit.py` extends. The
-//! blocks that the official code does not combine have names after the pattern of CRATE's.
+//! (`model/crate.py`), and for a ViT those of timm, whose class the official `model/vit.py` extends; the autoencoders'
+//! stacks have names of the same two kinds. The blocks that the official code does not combine have names after the pattern of CRATE's.
 
 use dfdx::prelude::*;
 
@@ -20,9 +20,9 @@ pub fn is_head(name: &str) -> bool {
 
 /// The name of the positional embedding.
 pub fn position(architecture: Architecture) -> &'static str {
-    match Dialect::of(architecture) {
-        Dialect::Crate => "pos_embedding",
-        Dialect::Vit => "pos_embed",
+    match architecture {
+        Architecture::Vit => "pos_embed",
+        _ => "pos_embedding",
     }
 }
 
@@ -33,6 +33,29 @@ pub enum Dialect {
     Crate,
     /// timm's.
     Vit,
+    /// A stack of CRATE-MAE (official `model/crate_ae/crate_ae.py`).
+    CrateMae(Half),
+    /// A stack of the ViT-MAE that it is compared with (`mae_vit_base` of the same file).
+    VitMae(Half),
+}
+
+/// A stack of an autoencoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// The first.
+    Encoder,
+    /// The second.
+    Decoder,
+}
+
+impl Half {
+    /// What the names of its layers begin with.
+    fn blocks(self) -> &'static str {
+        match self {
+            Self::Encoder => "blocks",
+            Self::Decoder => "decoder_blocks",
+        }
+    }
 }
 
 impl Dialect {
@@ -85,20 +108,32 @@ impl StepNames {
         }
     }
 
-    /// What the names of the LayerNorm's gain and bias begin with.
-    pub fn norm(&self) -> String {
+    /// What the names of the layer's, or in CRATE the step's, parameters begin with.
+    fn before(&self) -> String {
         let Self { layer, step, .. } = self;
         match self.dialect {
-            Dialect::Crate => format!("transformer.layers.{layer}.{step}.norm"),
-            Dialect::Vit => format!("blocks.{layer}.norm{}", step + 1),
+            Dialect::Crate => format!("transformer.layers.{layer}.{step}"),
+            // A layer is one pair of steps in a list of pairs.
+            Dialect::CrateMae(half) => format!("{}.{layer}.layers.0.{step}", half.blocks()),
+            Dialect::Vit => format!("blocks.{layer}"),
+            Dialect::VitMae(half) => format!("{}.{layer}", half.blocks()),
+        }
+    }
+
+    /// What the names of the LayerNorm's gain and bias begin with.
+    pub fn norm(&self) -> String {
+        let before = self.before();
+        match self.dialect {
+            Dialect::Crate | Dialect::CrateMae(_) => format!("{before}.norm"),
+            Dialect::Vit | Dialect::VitMae(_) => format!("{before}.norm{}", self.step + 1),
         }
     }
 
     /// The name of a part that is one tensor, or what the names of its weight and bias begin with.
     pub fn of(&self, part: Part) -> String {
-        let Self { layer, step, .. } = self;
+        let before = self.before();
         match self.dialect {
-            Dialect::Crate => {
+            Dialect::Crate | Dialect::CrateMae(_) => {
                 let name = match part {
                     Part::Projection => ".qkv",
                     Part::Output => ".to_out.0",
@@ -108,9 +143,9 @@ impl StepNames {
                     Part::Fall => ".net.2",
                     Part::Temperatures => ".temp",
                 };
-                format!("transformer.layers.{layer}.{step}.fn{name}")
+                format!("{before}.fn{name}")
             }
-            Dialect::Vit => {
+            Dialect::Vit | Dialect::VitMae(_) => {
                 let name = match part {
                     Part::Projection => "attn.qkv",
                     Part::Output => "attn.proj",
@@ -120,7 +155,7 @@ impl StepNames {
                     Part::Fall => "mlp.fc2",
                     Part::Temperatures => "attn.temp",
                 };
-                format!("blocks.{layer}.{name}")
+                format!("{before}.{name}")
             }
         }
     }
@@ -136,12 +171,18 @@ impl StepNames {
     }
 
     /// First values of weight and bias of a linear map.
-    pub fn linear(&self, fan_in: usize) -> [Init; 2] {
+    pub fn linear(&self, fan_in: usize, fan_out: usize) -> [Init; 2] {
         match self.dialect {
             Dialect::Crate => [Init::Linear { fan_in }; 2],
             Dialect::Vit => VIT_LINEAR,
+            Dialect::CrateMae(_) | Dialect::VitMae(_) => xavier(fan_in, fan_out),
         }
     }
+}
+
+/// First values of an autoencoder's linear maps.
+pub(super) fn xavier(fan_in: usize, fan_out: usize) -> [Init; 2] {
+    [Init::XavierUniform { fan_in, fan_out }, Init::Zero]
 }
 
 /// Visits weight and bias of a linear map that is a part of a step.
@@ -151,6 +192,7 @@ pub(super) fn visit_linear<E: Real, D: Device<E>>(
     part: Part,
     linear: &mut Linear<E, D>,
 ) -> Result<()> {
-    let (_, fan_in) = *linear.weight.shape();
-    visit_linear_from(visitor, &names.of(part), names.linear(fan_in), linear)
+    let (fan_out, fan_in) = *linear.weight.shape();
+    let first = names.linear(fan_in, fan_out);
+    visit_linear_from(visitor, &names.of(part), first, linear)
 }

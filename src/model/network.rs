@@ -2,8 +2,8 @@
 
 use dfdx::prelude::Device;
 
-use super::backbone::Backbone;
 use super::parameters::{Collect, Restore, Values, Visitor};
+use super::runtime::Runtime;
 use super::{Classifier, Real};
 use crate::error::Result;
 
@@ -49,7 +49,7 @@ pub trait Network<E: Real, D: Device<E>>: Clone {
     }
 }
 
-impl<E: Real, D: Backbone<E>> Network<E, D> for Classifier<E, D> {
+impl<E: Real, D: Runtime<E>> Network<E, D> for Classifier<E, D> {
     fn device(&self) -> &D {
         self.device()
     }

@@ -39,6 +39,16 @@ pub enum Init {
     },
     /// A number: the scale of a tied output.
     Constant(f64),
+    /// Uniform on `[-sqrt(6/(fan_in + fan_out)), sqrt(6/(fan_in + fan_out))]`: `xavier_uniform_`, of the official
+    /// autoencoders' linear maps.
+    XavierUniform {
+        /// Inputs of the map.
+        fan_in: usize,
+        /// Outputs.
+        fan_out: usize,
+    },
+    /// What the network was made with: a table that follows from its sizes.
+    Given,
     /// Normal with mean zero: class token and positional embedding, and in a ViT all weights (timm cuts
     /// them off at two, a hundred deviations).
     Normal {
@@ -56,6 +66,9 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// Official initialisation.
     pub init: Init,
+    /// Whether training moves it. The official code keeps some tensors in its files that never change: a table of
+    /// fixed positions, a map that nothing goes through.
+    pub trained: bool,
 }
 
 impl Parameter {
@@ -111,6 +124,24 @@ pub(super) fn visit<E: Real, D: Device<E>, S: Shape>(
         name,
         shape: shape.to_vec(),
         init,
+        trained: true,
+    };
+    visitor.visit(&parameter, tensor)
+}
+
+/// Visits a tensor that files hold and no training moves.
+pub(super) fn visit_untrained<E: Real, D: Device<E>, S: Shape>(
+    visitor: &mut impl Visitor<E, D>,
+    name: &str,
+    shape: &[usize],
+    init: Init,
+    tensor: &mut Tensor<S, E, D>,
+) -> Result<()> {
+    let parameter = Parameter {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        init,
+        trained: false,
     };
     visitor.visit(&parameter, tensor)
 }
@@ -166,6 +197,9 @@ impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
         parameter: &Parameter,
         tensor: &mut Tensor<S, E, D>,
     ) -> Result<()> {
+        if parameter.init == Init::Given {
+            return Ok(());
+        }
         let mut rng = seed::stream(self.seed, &format!("init/{}", parameter.name));
         let mut values: Vec<E> = (0..tensor.shape().num_elements())
             .map(|_| {
@@ -178,7 +212,12 @@ impl<E: Real, D: Device<E>> Visitor<E, D> for Initialise {
                     Init::KaimingUniform { fan_in } | Init::Orthogonal { fan_in } => {
                         (2.0 * rng.gen::<f64>() - 1.0) * (6.0 / fan_in as f64).sqrt()
                     }
+                    Init::XavierUniform { fan_in, fan_out } => {
+                        let both = (fan_in + fan_out) as f64;
+                        (2.0 * rng.gen::<f64>() - 1.0) * (6.0 / both).sqrt()
+                    }
                     Init::Constant(value) => value,
+                    Init::Given => unreachable!("left as it is above"),
                     Init::Normal { deviation } => deviation * rng.sample::<f64, _>(StandardNormal),
                 })
             })

@@ -1,54 +1,34 @@
-//! The parameters of a whole network, in order: where they are, their official names and first values. Those of a step are
+//! The parameters of a classifier, in order: where they are, their official names and first values. Those of a step are
 //! named by [`super::names`].
 
-use dfdx::prelude::*;
-
-use super::block::Layer;
-use super::config::{Config, Pool};
-use super::embedding::Embedding;
-use super::linear::Linear;
+use super::config::Pool;
 use super::names::{Dialect, StepNames, VIT_LINEAR};
-use super::norm::LayerNorm;
 use super::parameters::{visit, visit_linear_from, visit_norm, Init, Visitor};
-use super::Real;
+use super::runtime::Runtime;
+use super::{Classifier, Real};
 use crate::error::Result;
 
-/// The parts of a network that have parameters, and what their names depend on.
-pub(super) struct Parts<'a, E: Dtype, D: Device<E>> {
-    pub(super) config: Config,
-    pub(super) embedding: &'a mut Embedding<E, D>,
-    pub(super) layers: &'a mut [Layer<E, D>],
-    pub(super) head_norm: &'a mut LayerNorm<E, D>,
-    pub(super) head: &'a mut Linear<E, D>,
-}
+impl<E: Real, D: Runtime<E>> Classifier<E, D> {
+    /// Takes every parameter in turn.
+    pub(super) fn visit_all(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
+        match Dialect::of(self.config.architecture) {
+            Dialect::Vit => visit_vit(self, visitor),
+            _ => visit_crate(self, visitor),
+        }
+    }
 
-fn visit_layers<E: Real, D: Device<E>>(
-    layers: &mut [Layer<E, D>],
-    dialect: Dialect,
-    visitor: &mut impl Visitor<E, D>,
-) -> Result<()> {
-    layers.iter_mut().enumerate().try_for_each(|(layer, own)| {
-        own.visit(|step| StepNames::of_step(dialect, layer, step), visitor)
-    })
-}
-
-/// Takes every parameter in turn.
-pub(super) fn visit_all<E: Real, D: Device<E>>(
-    network: Parts<'_, E, D>,
-    visitor: &mut impl Visitor<E, D>,
-) -> Result<()> {
-    match Dialect::of(network.config.architecture) {
-        Dialect::Crate => visit_crate(network, visitor),
-        Dialect::Vit => visit_vit(network, visitor),
+    fn visit_layers(&mut self, dialect: Dialect, visitor: &mut impl Visitor<E, D>) -> Result<()> {
+        let names = |layer, step| StepNames::of_step(dialect, layer, step);
+        self.stack.visit(names, visitor)
     }
 }
 
-fn visit_crate<E: Real, D: Device<E>>(
-    network: Parts<'_, E, D>,
+fn visit_crate<E: Real, D: Runtime<E>>(
+    network: &mut Classifier<E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     let (d, tokens) = (network.config.d, network.config.tokens());
-    let embedding = network.embedding;
+    let embedding = &mut network.embedding;
     let normal = Init::Normal { deviation: 1.0 };
     visit(
         visitor,
@@ -78,18 +58,18 @@ fn visit_crate<E: Real, D: Device<E>>(
     if let Some(norm) = &mut embedding.norm {
         visit_norm(visitor, "to_patch_embedding.3", norm)?;
     }
-    visit_layers(network.layers, Dialect::Crate, visitor)?;
-    visit_norm(visitor, "mlp_head.0", network.head_norm)?;
-    visit_linear_from(visitor, "mlp_head.1", linear(d), network.head)
+    network.visit_layers(Dialect::Crate, visitor)?;
+    visit_norm(visitor, "mlp_head.0", &mut network.head_norm)?;
+    visit_linear_from(visitor, "mlp_head.1", linear(d), &mut network.head)
 }
 
-fn visit_vit<E: Real, D: Device<E>>(
-    network: Parts<'_, E, D>,
+fn visit_vit<E: Real, D: Runtime<E>>(
+    network: &mut Classifier<E, D>,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     let config = network.config;
     let (d, tokens) = (config.d, config.tokens());
-    let embedding = network.embedding;
+    let embedding = &mut network.embedding;
     visit(
         visitor,
         "cls_token".into(),
@@ -121,11 +101,11 @@ fn visit_vit<E: Real, D: Device<E>>(
         Init::Linear { fan_in },
         &mut embedding.linear.bias,
     )?;
-    visit_layers(network.layers, Dialect::Vit, visitor)?;
+    network.visit_layers(Dialect::Vit, visitor)?;
     let norm = match config.pool {
         Pool::Cls => "norm",
         Pool::Mean => "fc_norm",
     };
-    visit_norm(visitor, norm, network.head_norm)?;
-    visit_linear_from(visitor, "head", VIT_LINEAR, network.head)
+    visit_norm(visitor, norm, &mut network.head_norm)?;
+    visit_linear_from(visitor, "head", VIT_LINEAR, &mut network.head)
 }

@@ -3,9 +3,9 @@
 use dfdx::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::model::backbone::Backbone;
 use crate::model::parameters::{Parameter, Values, Visitor};
 use crate::model::Network;
+use crate::model::Runtime;
 
 /// `A <- decay A + (1 - decay) W` after every step, from the weights `W` at the start, as timm's
 /// `ModelEma` has it: no correction for the start.
@@ -17,7 +17,7 @@ pub(super) struct Average {
 
 impl Average {
     /// The weights themselves.
-    pub(super) fn of<D: Backbone<f32>>(network: &impl Network<f32, D>, decay: f64) -> Self {
+    pub(super) fn of<D: Runtime<f32>>(network: &impl Network<f32, D>, decay: f64) -> Self {
         Self {
             decay: decay as f32,
             values: network.parameters(),
@@ -25,10 +25,7 @@ impl Average {
     }
 
     /// Takes in the weights after a step.
-    pub(super) fn follow<D: Backbone<f32>>(
-        &mut self,
-        network: &impl Network<f32, D>,
-    ) -> Result<()> {
+    pub(super) fn follow<D: Runtime<f32>>(&mut self, network: &impl Network<f32, D>) -> Result<()> {
         // A clone shares the numbers.
         network.clone().visit_parameters(&mut Follow {
             decay: self.decay,
@@ -37,7 +34,7 @@ impl Average {
     }
 
     /// `network` with the average for its weights; of orthogonal matrices, the orthogonal one nearest to it.
-    pub(super) fn network<N: Network<f32, D>, D: Backbone<f32>>(&self, network: &N) -> Result<N> {
+    pub(super) fn network<N: Network<f32, D>, D: Runtime<f32>>(&self, network: &N) -> Result<N> {
         let mut values = self.values.clone();
         for found in &mut values {
             found.parameter.constrain(&mut found.values)?;

@@ -39,7 +39,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Runs};
+use crate::model::{Runs, Runtime};
 use crate::seed;
 use ahead::ahead;
 use average::Average;
@@ -84,7 +84,7 @@ pub trait Observer<N, S> {
 /// [`Error::Diverged`] if the loss, a parameter or a held-out score stops being a number, those of the task,
 /// [`Error::Interrupted`] if the observer wants it, [`Error::File`] if `state_file` belongs to another run,
 /// [`Error::Io`], [`Error::Device`].
-pub fn train<D: Backbone<f32> + Runs<T::Network>, T: Task<D>>(
+pub fn train<D: Runtime<f32> + Runs<T::Network>, T: Task<D>>(
     network: &mut T::Network,
     task: &T,
     recipe: &Recipe,
@@ -215,7 +215,7 @@ pub struct Run<'a> {
 
 /// Mean loss of a batch and its gradient by parameter. `made` is the batch, if it has been made: for a device that
 /// takes all of it at once.
-fn batch_gradients<D: Backbone<f32> + Runs<T::Network>, T: Task<D>>(
+fn batch_gradients<D: Runtime<f32> + Runs<T::Network>, T: Task<D>>(
     network: &T::Network,
     task: &T,
     indices: &[usize],

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::fused;
-use crate::model::backbone::Reader;
+use crate::model::kernels::Reader;
 use crate::model::parameters::{Parameter, Visitor};
-use crate::model::{Backbone, Network};
+use crate::model::{Network, Runtime};
 
 /// The rule of the updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
@@ -145,7 +145,7 @@ impl Optimiser {
     }
 
     /// The same, for the parameters of `network` and of no other.
-    pub(super) fn on<N: Network<f32, D>, D: Backbone<f32>>(mut self, network: &N) -> Self {
+    pub(super) fn on<N: Network<f32, D>, D: Runtime<f32>>(mut self, network: &N) -> Self {
         if self.entries.is_empty() {
             let parameters = network.parameters().into_iter();
             self.entries = parameters
@@ -161,7 +161,7 @@ impl Optimiser {
             name: parameter.name.clone(),
             length,
             decays: self.decay.shrinks(parameter),
-            frozen: false,
+            frozen: !parameter.trained,
             steps: 0,
             moments: vec![vec![0.0; length]; self.method.moments()],
         }
@@ -171,7 +171,7 @@ impl Optimiser {
     ///
     /// # Errors
     /// [`Error::Argument`] with a name that no parameter of the network contains.
-    pub fn freezing<N: Network<f32, D>, D: Backbone<f32>>(
+    pub fn freezing<N: Network<f32, D>, D: Runtime<f32>>(
         self,
         network: &N,
         names: &[String],
@@ -185,7 +185,7 @@ impl Optimiser {
     ///
     /// # Errors
     /// [`Error::Argument`] with a name that no parameter of the network contains.
-    pub fn sparing<N: Network<f32, D>, D: Backbone<f32>>(
+    pub fn sparing<N: Network<f32, D>, D: Runtime<f32>>(
         self,
         network: &N,
         names: &[String],
@@ -242,7 +242,7 @@ impl Optimiser {
     ///
     /// # Errors
     /// [`Error::Shape`] if the gradients or the state are those of another network; as [`Parameter::constrain`].
-    pub fn step<N: Network<f32, D>, D: Backbone<f32>>(
+    pub fn step<N: Network<f32, D>, D: Runtime<f32>>(
         &mut self,
         network: &mut N,
         gradients: &[Vec<f32>],
@@ -328,7 +328,7 @@ impl Optimiser {
 /// Gives access to all parameters at once.
 struct Read(Vec<(Parameter, usize, Reader<f32>)>);
 
-impl<D: Backbone<f32>> Visitor<f32, D> for Read {
+impl<D: Runtime<f32>> Visitor<f32, D> for Read {
     fn visit<S: Shape>(
         &mut self,
         parameter: &Parameter,
@@ -343,7 +343,7 @@ impl<D: Backbone<f32>> Visitor<f32, D> for Read {
 /// Puts new values in place of the old ones, where there are some.
 struct Write(std::vec::IntoIter<Option<Vec<f32>>>);
 
-impl<D: Backbone<f32>> Visitor<f32, D> for Write {
+impl<D: Runtime<f32>> Visitor<f32, D> for Write {
     fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, D>) -> Result<()> {
         if let Some(Some(values)) = self.0.next() {
             let new = tensor.device().try_tensor_from_vec(values, *tensor.shape());
@@ -393,7 +393,7 @@ fn unfit(name: &str, wanted: String, found: usize) -> Error {
 ///
 /// # Errors
 /// [`Error::Device`].
-pub fn gradients_of<N: Network<f32, D>, D: Backbone<f32>>(
+pub fn gradients_of<N: Network<f32, D>, D: Runtime<f32>>(
     network: &N,
     gradients: Gradients<f32, D>,
 ) -> Result<Vec<Vec<f32>>> {
@@ -406,12 +406,12 @@ pub fn gradients_of<N: Network<f32, D>, D: Backbone<f32>>(
 }
 
 /// Takes every gradient out.
-struct Take<D: Backbone<f32>> {
+struct Take<D: Runtime<f32>> {
     from: Gradients<f32, D>,
     to: Vec<Vec<f32>>,
 }
 
-impl<D: Backbone<f32>> Visitor<f32, D> for Take<D> {
+impl<D: Runtime<f32>> Visitor<f32, D> for Take<D> {
     fn visit<S: Shape>(&mut self, _: &Parameter, tensor: &mut Tensor<S, f32, D>) -> Result<()> {
         let gradient = D::take_gradient(&mut self.from, tensor);
         self.to.push(gradient.map_err(Error::device)?);
@@ -461,6 +461,7 @@ mod tests {
                     name: (*name).to_owned(),
                     shape: shape.to_vec(),
                     init: Init::One,
+                    trained: true,
                 };
                 visitor.visit(&parameter, tensor)
             })

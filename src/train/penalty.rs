@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::exact::coding_rate::{coding_rate_gradient, subspace_rate_gradient};
-use crate::model::backbone::Backbone;
 use crate::model::tensor::Tokens;
+use crate::model::Runtime;
 
 /// What of the tokens is penalised, per token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Penalty {
     ///
     /// # Errors
     /// [`Error::Domain`] if a token is not finite, [`Error::Unsupported`] where the device has no penalties.
-    pub(super) fn put_on<D: Backbone<f32>, T: Tape<f32, D>>(
+    pub(super) fn put_on<D: Runtime<f32>, T: Tape<f32, D>>(
         &self,
         z: Tokens<f32, D, T>,
         bases: ArrayView3<'_, f64>,

@@ -11,7 +11,7 @@ use super::penalty::Penalty;
 use super::rand_augment::MAGNITUDES;
 use super::schedule::{cosine, Ramp, Schedule};
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Network};
+use crate::model::{Network, Runtime};
 
 /// The recipes that the program carries: name, contents of its file.
 const NAMED: [(&str, &str); 5] = [
@@ -233,10 +233,7 @@ impl Recipe {
     ///
     /// # Errors
     /// [`Error::Argument`] with a name in `freeze` or `no_decay` that no parameter of the network contains.
-    pub fn optimiser<N: Network<f32, D>, D: Backbone<f32>>(
-        &self,
-        network: &N,
-    ) -> Result<Optimiser> {
+    pub fn optimiser<N: Network<f32, D>, D: Runtime<f32>>(&self, network: &N) -> Result<Optimiser> {
         let betas = self.betas.unwrap_or(self.method.betas());
         Optimiser::new(self.method, self.weight_decay, self.decay)
             .with_betas(betas)

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Classifier};
+use crate::model::{Classifier, Runtime};
 
 /// Images per piece of an evaluation.
 pub const EVALUATION_PIECE: usize = 50;
@@ -58,7 +58,7 @@ pub fn check_logits(
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Domain`] naming the first picture whose
 /// logits are not finite, [`Error::Device`].
-pub fn evaluate<D: Backbone<f32>>(
+pub fn evaluate<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     images: &Images,
     threads: usize,

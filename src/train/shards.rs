@@ -8,7 +8,7 @@ use dfdx::tensor_ops::Backward;
 use super::optimiser::gradients_of;
 use super::task::Loss;
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Network, Runs};
+use crate::model::{Network, Runs, Runtime};
 
 /// Numbers in the tokens of a shard up to which shards run side by side.
 const SMALL_SHARD: usize = 1 << 18;
@@ -40,7 +40,7 @@ impl Found {
     ///
     /// # Errors
     /// [`Error::Device`].
-    pub(super) fn of<N: Network<f32, D>, D: Backbone<f32>>(
+    pub(super) fn of<N: Network<f32, D>, D: Runtime<f32>>(
         network: &N,
         loss: Loss<D>,
     ) -> Result<Self> {
@@ -69,7 +69,7 @@ impl Found {
 ///
 /// # Errors
 /// Those of `shard`; [`Error::Thread`] if no thread can start.
-pub(super) fn sum<N: Network<f32, D>, D: Backbone<f32> + Runs<N>>(
+pub(super) fn sum<N: Network<f32, D>, D: Runtime<f32> + Runs<N>>(
     network: &N,
     cut: Cut,
     threads: usize,

@@ -14,7 +14,7 @@ use super::task::Scored;
 use super::{Epoch, Recipe};
 use crate::artefact;
 use crate::error::{Error, Result};
-use crate::model::{Backbone, Network};
+use crate::model::{Network, Runtime};
 
 const METADATA_KEY: &str = "whitebox.state";
 const REMEDY: &str = "delete the state file to start again";
@@ -78,7 +78,7 @@ fn digest<'a, S: Serialize>(
 }
 
 /// A value that is equal for equal runs: the task's own, the network's start, recipe and seed.
-pub(super) fn identity<D: Backbone<f32>>(
+pub(super) fn identity<D: Runtime<f32>>(
     network: &impl Network<f32, D>,
     task: serde_json::Value,
     recipe: &Recipe,
@@ -142,7 +142,7 @@ pub(super) struct State<'a> {
 
 impl State<'_> {
     /// Takes up the state, if there is one, and returns how far it had come.
-    pub(super) fn restore<N: Network<f32, D>, D: Backbone<f32>, S: Scored>(
+    pub(super) fn restore<N: Network<f32, D>, D: Runtime<f32>, S: Scored>(
         &self,
         network: &mut N,
         optimiser: &mut Optimiser,
@@ -224,7 +224,7 @@ impl State<'_> {
     }
 
     /// Writes the state atomically, if there is a place for it.
-    pub(super) fn save<D: Backbone<f32>, S: Scored>(
+    pub(super) fn save<D: Runtime<f32>, S: Scored>(
         &self,
         network: &impl Network<f32, D>,
         optimiser: &Optimiser,

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::model::{Backbone, Network};
+use crate::model::{Network, Runtime};
 
 /// Something to train a network for.
-pub trait Task<D: Backbone<f32>>: Sync {
+pub trait Task<D: Runtime<f32>>: Sync {
     /// What is trained.
     type Network: Network<f32, D>;
     /// Examples as they enter the network, with all that was drawn for them at random.
@@ -94,14 +94,14 @@ pub struct Draw {
 
 /// The loss of some examples.
 #[derive(Debug)]
-pub struct Loss<D: Backbone<f32>> {
+pub struct Loss<D: Runtime<f32>> {
     /// On the tape.
     pub value: Tensor<Rank0, f32, D, OwnedTape<f32, D>>,
     /// Numbers for [`Task::after_step`]: the sum of a teacher's outputs, for their centre.
     pub notes: Vec<f32>,
 }
 
-impl<D: Backbone<f32>> From<Tensor<Rank0, f32, D, OwnedTape<f32, D>>> for Loss<D> {
+impl<D: Runtime<f32>> From<Tensor<Rank0, f32, D, OwnedTape<f32, D>>> for Loss<D> {
     fn from(value: Tensor<Rank0, f32, D, OwnedTape<f32, D>>) -> Self {
         let notes = Vec::new();
         Self { value, notes }
@@ -205,6 +205,7 @@ mod tests {
                 name: name.into(),
                 shape: shape.into(),
                 init: Init::Zero,
+                trained: true,
             };
             visitor.visit(&named("weight", &[3, 2]), &mut self.weight)?;
             visitor.visit(&named("bias", &[2]), &mut self.bias)?;

@@ -5,7 +5,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{procedural, Split};
 use whitebox::measure::layerwise::{measure_input, Quantity};
 use whitebox::model::parameters::Values;
-use whitebox::model::{Backbone, Classifier, Config, Path};
+use whitebox::model::{Classifier, Config, Path, Runtime};
 use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::train::{gradients, Objective};
 
@@ -44,7 +44,7 @@ fn furthest<'a>(pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> f64 {
     pairs.map(|(a, b)| distance(a, b)).fold(0.0, f64::max)
 }
 
-fn agrees_with_the_cpu<D: Backbone<f32>>(device: &D) {
+fn agrees_with_the_cpu<D: Runtime<f32>>(device: &D) {
     let images = procedural::gratings(IMAGES, 1, 28, Split::Train, 3).unwrap();
     println!(
         "{:<16} {:>8} {:>8} {:>8} {:>8}",
@@ -57,7 +57,7 @@ fn agrees_with_the_cpu<D: Backbone<f32>>(device: &D) {
         };
         let config = config.with_width(32, 4).unwrap().of(architecture);
         let mut own: Classifier<f32, Cpu> = Classifier::new(config, 1, &Cpu::default()).unwrap();
-        let mut other = own.on(device).unwrap().with_path(Path::Composed);
+        let mut other = own.on(device).unwrap().with_execution(Execution::Composed);
         let input = images.normalised(0..IMAGES, config.image_size).unwrap();
 
         let logits = distance(

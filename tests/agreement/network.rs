@@ -218,7 +218,7 @@ fn kernels_are_as_accurate_as_dfdx_operations_forward_and_backward() {
         let input = images(&config, 3);
         let exact = network::<f64>(config, 5);
         let fused = network::<f32>(config, 5);
-        let composed = network::<f32>(config, 5).with_path(Path::Composed);
+        let composed = network::<f32>(config, 5).with_execution(Execution::Composed);
         let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
         let within = |what: &str, fused: Vec<f32>, composed: Vec<f32>, exact: &[f64]| {
             let (fused, composed) = (
@@ -272,12 +272,12 @@ fn kernels_show_the_same_intermediates_as_dfdx_operations() {
         let record = |path| {
             let mut recorder = Recorder::new(sites.to_vec());
             network::<f32>(config, 6)
-                .with_path(path)
+                .with_execution(path)
                 .forward_probed(&input, &mut recorder)
                 .unwrap();
             recorder
         };
-        let (fused, composed) = (record(Path::Fastest), record(Path::Composed));
+        let (fused, composed) = (record(Execution::Fastest), record(Execution::Composed));
         assert_eq!(fused.records.len(), sites.len() * config.depth);
         for (site, layer, shape, values) in &composed.records {
             let (found_shape, found) = fused.get(*site, *layer).unwrap();

@@ -36,7 +36,7 @@ use whitebox::harness::record;
 use whitebox::harness::run::Run;
 use whitebox::harness::table;
 use whitebox::measure::trend::fit_line;
-use whitebox::model::{Architecture, Backbone, Classifier, Config};
+use whitebox::model::{Architecture, Classifier, Config, Runtime};
 use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::vectorised::Instructions;
 use whitebox::{artefact, parallel, seed, train, Error, Result};
@@ -745,7 +745,7 @@ impl Drop for Worker {
 }
 
 /// What a worker of this side has loaded.
-enum Subject<D: Backbone<f32>> {
+enum Subject<D: Runtime<f32>> {
     Network {
         network: Box<Classifier<f32, D>>,
         optimiser: Optimiser,
@@ -768,7 +768,7 @@ enum Subject<D: Backbone<f32>> {
     },
 }
 
-impl<D: Backbone<f32>> Subject<D> {
+impl<D: Runtime<f32>> Subject<D> {
     fn load(request: &Request, device: &D) -> Result<Self> {
         let mut rng = seed::stream(0, "bench");
         if request.work == "rates" {
@@ -875,7 +875,7 @@ struct IsThere;
 impl OnDevice for IsThere {
     type Output = ();
 
-    fn run<D: Backbone<f32>>(self, _: &D) -> Result<()> {
+    fn run<D: Runtime<f32>>(self, _: &D) -> Result<()> {
         Ok(())
     }
 }
@@ -886,12 +886,12 @@ struct Serve;
 impl OnDevice for Serve {
     type Output = ();
 
-    fn run<D: Backbone<f32>>(self, device: &D) -> Result<()> {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<()> {
         serve(device)
     }
 }
 
-fn serve<D: Backbone<f32>>(device: &D) -> Result<()> {
+fn serve<D: Runtime<f32>>(device: &D) -> Result<()> {
     let mut subject = None;
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(worker_failed)?;

@@ -70,7 +70,7 @@ proptest! {
             .map(|v| v as f32)
             .collect();
         let fused = network::<f32>(config, seed);
-        let composed = network::<f32>(config, seed).with_path(Path::Composed);
+        let composed = network::<f32>(config, seed).with_execution(Execution::Composed);
         let (a, b) = (fused.forward(&images).unwrap(), composed.forward(&images).unwrap());
         prop_assert!(agree(&a, &b, 0.0), "{a:?} {b:?}");
         let (_, a) = loss_and_gradients(&fused, &images);

@@ -4,7 +4,7 @@
 use dfdx::prelude::*;
 use whitebox::model::parameters::Values;
 use whitebox::model::probe::NoProbe;
-use whitebox::model::{Architecture, Backbone, Classifier, Config, Pool, Real};
+use whitebox::model::{Architecture, Classifier, Config, Pool, Real, Runtime};
 use whitebox::train::optimiser::gradients_of;
 
 /// A small network whose sizes share no factor by accident.
@@ -71,7 +71,7 @@ pub(crate) fn convert<E: Real>(values: &[Values<f32>]) -> Vec<Values<E>> {
 /// The network of `config` with the parameters of `convert`.
 pub(crate) fn network<E: Real>(config: Config, seed: u64) -> Classifier<E, Cpu>
 where
-    Cpu: Backbone<E>,
+    Cpu: Runtime<E>,
 {
     let single = Classifier::<f32, Cpu>::new(config, seed, &Cpu::default()).unwrap();
     let mut network = Classifier::<E, Cpu>::new(config, seed, &Cpu::default()).unwrap();

@@ -10,7 +10,7 @@ use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::operators::LayerOperators;
 use crate::model::probe::{Recorder, Site};
-use crate::model::{Backbone, Classifier};
+use crate::model::{Classifier, Runtime};
 
 /// Images per forward pass.
 const PIECE: usize = 10;
@@ -20,7 +20,7 @@ const PIECE: usize = 10;
 ///
 /// # Errors
 /// [`Error::Shape`] if the images do not fit, [`Error::Domain`] if an activation is not finite.
-pub fn measure<D: Backbone<f32>>(
+pub fn measure<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     images: &Images,
     indices: &[usize],
@@ -48,7 +48,7 @@ pub fn measure<D: Backbone<f32>>(
 ///
 /// # Errors
 /// [`Error::Shape`] if the input does not fit, [`Error::Domain`] if an activation is not finite.
-pub fn measure_input<D: Backbone<f32>>(
+pub fn measure_input<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     input: &[f32],
     quantities: &[Quantity],
@@ -72,7 +72,7 @@ pub fn measure_input<D: Backbone<f32>>(
 ///
 /// # Errors
 /// [`Error::Shape`] if the images do not fit or the site has no tokens; those of reading the images.
-pub fn tokens_at<D: Backbone<f32>>(
+pub fn tokens_at<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     images: &Images,
     indices: &[usize],
@@ -109,7 +109,7 @@ pub fn tokens_at<D: Backbone<f32>>(
 }
 
 /// `pieces` hold the numbers of the images; `input` makes network input of a piece.
-fn measure_pieces<D: Backbone<f32>>(
+fn measure_pieces<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     pieces: &[&[usize]],
     quantities: &[Quantity],

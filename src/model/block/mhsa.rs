@@ -130,7 +130,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mhsa<E, D> {
 
     fn visit(&mut self, names: &StepNames, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         let (rows, fan_in) = *self.projection.shape();
-        let [weight, bias] = names.linear(fan_in);
+        let [weight, bias] = names.linear(fan_in, rows);
         let name = names.weight(Part::Projection);
         let projection = &mut self.projection;
         visit(visitor, name, &[rows, fan_in], weight, projection)?;

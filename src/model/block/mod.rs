@@ -4,12 +4,14 @@
 //! |---|---|
 //! | CRATE (NeurIPS 2023) | [`mssa`] with skip, [`ista`] without |
 //! | a transformer | [`mhsa`] with skip, [`mlp`] with skip |
+//! | CRATE-MAE's decoder (ICLR 2024) | [`dictionary`] without skip, [`mssa`] taken away |
 //!
 //! A kind of block is a file: what fixes it (`Plan`), its parameters with names, first values and count, its form composed
 //! of dfdx operations, its kernel. The list of kinds is here, and nowhere else is there a `match` over them. A step that has no
 //! kernel makes its stack run composed.
 
 pub mod attention;
+pub mod dictionary;
 pub mod ista;
 pub(super) mod kernel;
 pub mod mhsa;
@@ -194,6 +196,8 @@ kinds! {
     Mlp in mlp,
     /// Compression by second moments.
     Tssa in tssa,
+    /// A decoder's synthesis.
+    Dictionary in dictionary,
 }
 
 /// A step without its parameters.

@@ -124,7 +124,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Tssa<E, D> {
     fn visit(&mut self, names: &StepNames, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         let (rows, fan_in) = *self.subspace_bases.shape();
         let (heads,) = *self.temperatures.shape();
-        let [weight, _] = names.linear(fan_in);
+        let [weight, _] = names.linear(fan_in, rows);
         let name = names.weight(Part::Projection);
         let bases = &mut self.subspace_bases;
         visit(visitor, name, &[rows, fan_in], weight, bases)?;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::model::probe::NoProbe;
-use crate::model::{Backbone, Classifier, Config};
+use crate::model::{Classifier, Config, Runtime};
 use crate::seed;
 use crate::train::augment::Augmentation;
 use crate::train::penalty::Penalty;
@@ -64,7 +64,7 @@ impl<'a> Classify<'a> {
     }
 }
 
-impl<D: Backbone<f32>> Task<D> for Classify<'_> {
+impl<D: Runtime<f32>> Task<D> for Classify<'_> {
     type Network = Classifier<f32, D>;
     type Batch = Labelled;
     type Score = Score;
@@ -150,7 +150,7 @@ impl Scored for Score {
 /// # Errors
 /// [`Error::Shape`] if the images do not fit the network, [`Error::Argument`] if it has no such layer as the
 /// penalty names, [`Error::Device`].
-pub fn gradients<D: Backbone<f32>>(
+pub fn gradients<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     labels: &[usize],
     objective: Objective,
@@ -172,7 +172,7 @@ pub fn gradients<D: Backbone<f32>>(
 }
 
 /// `weight` times the mean smoothed cross-entropy of the images `input`, on a tape that the penalty is on too.
-fn loss<D: Backbone<f32>>(
+fn loss<D: Runtime<f32>>(
     network: &Classifier<f32, D>,
     input: &[f32],
     labels: &[usize],

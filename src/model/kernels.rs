@@ -1,5 +1,5 @@
-//! Embedding and layers of a network, by the fastest way the device has: on the CPU in f32 the kernels of
-//! [`crate::fused`] as one operation each on dfdx's tape, elsewhere the operations of
+//! What a device runs by kernels of its own where it has some: an embedding, a stack's layers, a LayerNorm. On the CPU
+//! in f32 those are the kernels of [`crate::fused`], each one operation on dfdx's tape, elsewhere the operations of
 //! [`super::embedding`] and [`super::block`]. The only file that hooks a kernel into the tape.
 
 use std::ops::Range;
@@ -9,27 +9,27 @@ use dfdx::prelude::*;
 use super::block::{Layer, Place, Step};
 use super::embedding::Embedding;
 use super::kernel_weights::KernelWeights;
-use super::ordered::{values, Direction};
+use super::norm::LayerNorm;
+use super::ordered::{values, Direction, Norm};
 use super::probe::{Probe, Site};
-use super::runs::Runs;
 use super::tape::{add, swap, swap_norm};
 use super::tensor::Tokens;
-use super::{Classifier, Real};
+use super::Real;
 use crate::error::Error;
 use crate::fused::buffer::Buffer;
-use crate::fused::{self, stack};
+use crate::fused::{self, layer_norm, stack};
 
-/// Which implementation of the layers a network runs.
+/// Which implementation of its layers a network runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Path {
-    /// The device's own kernels where it has some, else [`Path::Composed`].
+pub enum Execution {
+    /// The device's own kernels where it has some, else [`Execution::Composed`].
     #[default]
     Fastest,
     /// dfdx operations, one after the other: the oracle for the kernels.
     Composed,
 }
 
-/// See [`Backbone::reader`].
+/// See [`Kernels::reader`].
 pub type Reader<E> = Box<dyn FnOnce() -> Vec<E> + Send>;
 
 fn copied<E: Real, D: Device<E>, S: Shape>(tensor: &Tensor<S, E, D>) -> Vec<E> {
@@ -38,22 +38,33 @@ fn copied<E: Real, D: Device<E>, S: Shape>(tensor: &Tensor<S, E, D>) -> Vec<E> {
     values
 }
 
-/// A dfdx device that can run an embedding and a stack of layers.
-pub trait Backbone<E: Real>: Device<E> + Runs<Classifier<E, Self>> {
-    /// Patches (b, n - 1, patch width) to tokens (b, n, d). The patches are data: nobody needs to be
-    /// able to ask for their gradient.
+/// A dfdx device, and how it runs what networks are made of.
+pub trait Kernels<E: Real>: Device<E> {
+    /// Patches (b, n - 1, patch width), of which some may be masked (see [`Embedding::try_forward`]), to tokens
+    /// (b, n, d). The patches are data: nobody needs to be able to ask for their gradient.
     ///
     /// # Errors
     /// The device's own.
     fn try_embed<T: Tape<E, Self>>(
         embedding: &Embedding<E, Self>,
-        _weights: &KernelWeights,
         patches: Tokens<E, Self, T>,
+        masked: &[bool],
     ) -> Result<Tokens<E, Self, T>, Self::Err> {
-        embedding.try_forward(patches)
+        embedding.try_forward(patches, masked)
     }
 
-    /// The layers of `range`, in order; `layers` are those of the whole network.
+    /// LayerNorm of every token, (b, n, d) to the same.
+    ///
+    /// # Errors
+    /// The device's own.
+    fn try_normalise<T: Tape<E, Self>>(
+        norm: &LayerNorm<E, Self>,
+        z: Tokens<E, Self, T>,
+    ) -> Result<Tokens<E, Self, T>, Self::Err> {
+        norm.try_forward(z)
+    }
+
+    /// The layers of `range`, in order; `layers` are those of the whole stack, `weights` what was made of them.
     ///
     /// # Shapes
     /// z (b, n, d) to the same.
@@ -124,12 +135,12 @@ pub fn composed_layers<E: Real, D: Device<E>, T: Tape<E, D>>(
     range.try_fold(z, |z, index| layers[index].try_forward(z, index, probe))
 }
 
-impl Backbone<f64> for Cpu {}
+impl Kernels<f64> for Cpu {}
 
 #[cfg(feature = "cuda")]
-impl Backbone<f32> for Cuda {}
+impl Kernels<f32> for Cuda {}
 
-impl Backbone<f32> for Cpu {
+impl Kernels<f32> for Cpu {
     fn is_shared() -> bool {
         true
     }
@@ -170,29 +181,61 @@ impl Backbone<f32> for Cpu {
 
     fn try_embed<T: Tape<f32, Self>>(
         embedding: &Embedding<f32, Self>,
-        weights: &KernelWeights,
         patches: Tokens<f32, Self, T>,
+        masked: &[bool],
     ) -> Result<Tokens<f32, Self, T>, CpuError> {
         let (b, _, _) = *patches.shape();
         let (n, d) = *embedding.position.shape();
         let (patches, mut tape) = patches.try_contiguous()?.split_tape();
         let input = values(&patches);
-        let forward = weights.embedding(embedding, Direction::Forward);
-        let (z, saved) = fused::embedding::forward(&input, &forward.weights());
+        let forward = embedding.ordered(Direction::Forward);
+        let (z, saved) = fused::embedding::forward(&input, masked, &forward.weights());
         let result = patches
             .device()
             .try_tensor_from_vec(z.to_vec(), (b, n, d))?;
         if T::OWNS_TAPE {
             let (result, embedding) = (result.clone(), embedding.clone());
-            let weights = weights.clone();
+            let masked = masked.to_vec();
             tape.add_backward_op(move |gradients| {
                 let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
                 let mut found = exchange_embedding(gradients, &embedding, Default::default())?;
-                let adjoint = weights.embedding(&embedding, Direction::Adjoint);
+                let adjoint = embedding.ordered(Direction::Adjoint);
                 let adjoint = adjoint.weights();
-                fused::embedding::backward(&input, &adjoint, &saved, &derivative, &mut found);
+                fused::embedding::backward(
+                    &input,
+                    &masked,
+                    &adjoint,
+                    &saved,
+                    &derivative,
+                    &mut found,
+                );
                 exchange_embedding(gradients, &embedding, found)?;
                 Ok(())
+            });
+        }
+        Ok(result.put_tape(tape))
+    }
+
+    fn try_normalise<T: Tape<f32, Self>>(
+        norm: &LayerNorm<f32, Self>,
+        z: Tokens<f32, Self, T>,
+    ) -> Result<Tokens<f32, Self, T>, CpuError> {
+        let shape = *z.shape();
+        let (z, mut tape) = z.try_contiguous()?.split_tape();
+        let (input, weights) = (values(&z), Norm::copy(norm));
+        let mut made = vec![0.0; input.len()];
+        layer_norm::forward_all(&input, weights.weights(), &mut made);
+        let result = z.device().try_tensor_from_vec(made, shape)?;
+        if T::OWNS_TAPE {
+            let (result, norm) = (result.clone(), norm.clone());
+            tape.add_backward_op(move |gradients| {
+                let derivative = std::mem::take(&mut **gradients.get_or_alloc_mut(&result)?);
+                let mut found = layer_norm::Gradients::default();
+                swap_norm(gradients, &norm, &mut found)?;
+                let dz =
+                    layer_norm::backward_all(&input, weights.weights(), &derivative, &mut found);
+                swap_norm(gradients, &norm, &mut found)?;
+                add(gradients, &z, &dz)
             });
         }
         Ok(result.put_tape(tape))
@@ -326,7 +369,12 @@ fn exchange_embedding(
         swap_norm(gradients, norm, &mut held.norm)?;
     }
     swap(gradients, &embedding.class_token, &mut held.class_token)?;
-    swap(gradients, &embedding.position, &mut held.position)?;
+    if let Some(token) = &embedding.mask_token {
+        swap(gradients, token, &mut held.mask_token)?;
+    }
+    if embedding.learns_position {
+        swap(gradients, &embedding.position, &mut held.position)?;
+    }
     Ok(held)
 }
 
@@ -334,7 +382,7 @@ fn exchange_embedding(
 mod tests {
     use super::*;
     use crate::mask::Mask;
-    use crate::model::block::{ista, mhsa, mlp, mssa, Plan, StepPlan};
+    use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, Plan, StepPlan};
     use crate::model::names::{Dialect, StepNames};
     use crate::model::parameters::{Initialise, Parameter, Visitor};
     use crate::model::probe::NoProbe;
@@ -462,6 +510,14 @@ mod tests {
             ("attention alone", vec![mssa(Free, 0.3)], 3),
             ("a decoder", vec![ista(), mssa(Free, -1.0)], 2),
             ("a tied decoder", vec![ista(), mssa(Tied, -1.0)], 2),
+            (
+                "CRATE-MAE's decoder",
+                vec![
+                    step(Plan::Dictionary(dictionary::Plan), None),
+                    mssa(Free, -1.0),
+                ],
+                3,
+            ),
             (
                 "causal CRATE",
                 vec![masked(Free, 1.0, Mask::Causal), ista()],
