@@ -3,7 +3,7 @@
 use ndarray::s;
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
-use whitebox::data::subspaces::{Bases, Tokens, UnionOfSubspaces};
+use whitebox::data::subspaces::{Bases, TokenKind, UnionOfSubspaces};
 use whitebox::exact::neumann::radius;
 use whitebox::harness::run::Run;
 use whitebox::measure::controls::random_map;
@@ -110,7 +110,7 @@ fn least(
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
     setting: Assumptions,
-    tokens: Tokens,
+    tokens: TokenKind,
     rho: f64,
     softmax_scale: f64,
     descends: f64,
@@ -135,7 +135,7 @@ pub(crate) fn cells(settings: &Settings, run: &Run) -> Result<Vec<Cell>> {
             Assumptions::CoherentBases => Bases::Coherent,
             Assumptions::Kept | Assumptions::LongTokens => Bases::Orthogonal,
         };
-        for tokens in Tokens::ALL {
+        for tokens in TokenKind::ALL {
             for rho in [0.01, 1.0, 100.0] {
                 for softmax_scale in [(model.p as f64).powf(-0.5), 1.0] {
                     let draws = parallel::map(settings.draws, run.threads, |draw| {

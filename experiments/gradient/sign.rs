@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
-use whitebox::data::subspaces::Tokens;
+use whitebox::data::subspaces::TokenKind;
 use whitebox::exact::scale_free::unit_tokens;
 use whitebox::harness::run::Run;
 use whitebox::measure::sign::{along_a_stack, Falls};
@@ -92,14 +92,14 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
 /// Scales and precisions take the same draws; the two kinds of tokens are drawn apart.
 fn share(found: &Found, pick: fn(&Cell) -> f64) -> Option<Measured> {
     let shares: Vec<f64> = found.signs.iter().map(pick).collect();
-    let draws = Tokens::ALL.len() * found.settings.draws;
+    let draws = TokenKind::ALL.len() * found.settings.draws;
     Some(Measured::mean_share(Unit::Draw, &shares, draws))
 }
 
 /// One cell of the sign question: fractions of draws where `R^c` falls, as in [`Falls`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Cell {
-    tokens: Tokens,
+    tokens: TokenKind,
     softmax_scale: f64,
     epsilon_squared: f64,
     added: f64,
@@ -114,7 +114,7 @@ pub(crate) struct Cell {
 pub(crate) fn cells(settings: &Settings, run: &Run) -> Result<Vec<Cell>> {
     let middle = &settings.middle;
     let mut cells = Vec::new();
-    for tokens in Tokens::ALL {
+    for tokens in TokenKind::ALL {
         for softmax_scale in [(middle.p as f64).powf(-0.5), 1.0, 10.0, 100.0] {
             for epsilon_squared in [0.01f64, 0.25, 1.0, 4.0] {
                 let draws = parallel::map(settings.draws, run.threads, |draw| {
@@ -164,7 +164,7 @@ const LAYERS: usize = 12;
 pub(crate) fn stacks(settings: &Settings, run: &Run) -> Result<(Vec<StackRow>, Stacks)> {
     let middle = &settings.middle;
     let draws = parallel::map(settings.draws, run.threads, |draw| {
-        let tokens = Tokens::ALL[draw % 2];
+        let tokens = TokenKind::ALL[draw % 2];
         let drawn = tokens.draw(&middle.model(), run.seed, draw, "stack")?;
         let (scale, bases) = (middle.softmax_scale, drawn.bases.view());
         let rates = |sign| along_a_stack(&drawn.noisy, bases, middle.epsilon, scale, sign, LAYERS);

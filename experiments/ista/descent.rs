@@ -7,7 +7,7 @@ use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
 use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::experiment::Shown;
 use whitebox::measure::statistics::Summary;
-use whitebox::measure::unrolled::{Dictionary, Path, Start, Step};
+use whitebox::measure::unrolled::{Dictionary, Start, Step, Steps};
 use whitebox::Result;
 
 use super::{Found, BOOK};
@@ -37,7 +37,7 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
                 0.05,
                 |found: &Found| {
                     let beyond = feasible(found).filter(|p| p.step == Step::Beyond);
-                    let beyond: Vec<&Path> = beyond.collect();
+                    let beyond: Vec<&Steps> = beyond.collect();
                     let share = Measured::share_of(Unit::Exact, &beyond, |p| p.objective[1] > p.objective[0]);
                     Some(Measured::exact(share.value))
                 },
@@ -74,7 +74,7 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
     )]),
 ];
 
-fn feasible(found: &Found) -> impl Iterator<Item = &Path> {
+fn feasible(found: &Found) -> impl Iterator<Item = &Steps> {
     found.paths.iter().filter(|p| p.start != Start::Warm)
 }
 
@@ -96,7 +96,7 @@ struct Row {
     objective: f64,
 }
 
-fn rows(path: &Path) -> impl Iterator<Item = Row> + '_ {
+fn rows(path: &Steps) -> impl Iterator<Item = Row> + '_ {
     let along = path.objective.iter().enumerate();
     along.map(|(steps, &objective)| Row {
         dictionary: path.dictionary,

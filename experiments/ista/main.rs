@@ -36,7 +36,7 @@ use whitebox::harness::layer_curves::over_networks;
 use whitebox::harness::run::Run;
 use whitebox::harness::subject::{Subject, SubjectArguments};
 use whitebox::measure::statistics::Summary;
-use whitebox::measure::unrolled::{self, Dictionary, LayerFacts, Length, Path, Start, Step};
+use whitebox::measure::unrolled::{self, Dictionary, LayerFacts, Length, Start, Step, Steps};
 use whitebox::model::Config;
 use whitebox::{parallel, Result};
 
@@ -74,7 +74,7 @@ struct Settings {
 #[derive(Debug, Serialize, Deserialize)]
 struct Results {
     layers: Vec<LayerFacts>,
-    paths: Vec<Path>,
+    paths: Vec<Steps>,
 }
 
 struct Ista;
@@ -152,7 +152,7 @@ impl Results {
         dictionary: Dictionary,
         start: Start,
         step: Step,
-    ) -> Vec<(&LayerFacts, &Path)> {
+    ) -> Vec<(&LayerFacts, &Steps)> {
         let wanted = (dictionary, start, step);
         let facts = self.layers.iter().filter(|f| f.dictionary == dictionary);
         let paths = self.paths.iter();
@@ -165,7 +165,7 @@ impl Results {
         &self,
         dictionary: Dictionary,
         (start, step): (Start, Step),
-        holds: fn(&LayerFacts, &Path) -> bool,
+        holds: fn(&LayerFacts, &Steps) -> bool,
     ) -> Option<Measured> {
         let layers = self.layers(dictionary, start, step).into_iter();
         over_layers(layers.map(|(facts, path)| (facts.seed, share(holds(facts, path)))))

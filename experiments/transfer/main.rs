@@ -25,7 +25,7 @@ use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Whose};
 use whitebox::data::DataName;
 use whitebox::harness::comparison::{accuracies, less, BySeed, Comparison, Labels, Variant};
 use whitebox::harness::experiment::{self, Experiment, Shown};
-use whitebox::harness::networks::{Lesson, Networks};
+use whitebox::harness::networks::{ClassifierTraining, Networks};
 use whitebox::harness::run::Run;
 use whitebox::model::transfer::transfer;
 use whitebox::Result;
@@ -160,7 +160,7 @@ impl Experiment for Transfer {
                 for (&images, recipe) in later.clone() {
                     let drawn = new.subset(&new.sample(images, seed))?;
                     let name = format!("{}-{images}-{seed}", origin.word().replace(' ', "-"));
-                    let lesson = Lesson {
+                    let lesson = ClassifierTraining {
                         images: &drawn,
                         held_out: &new_held_out,
                         recipe,

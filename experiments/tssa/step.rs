@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Claim, Criterion, Measured, Number, Source, Unit, Whose};
-use whitebox::data::subspaces::{Tokens, UnionOfSubspaces};
+use whitebox::data::subspaces::{TokenKind, UnionOfSubspaces};
 use whitebox::harness::run::Run;
 use whitebox::measure::token_statistics::Step;
 use whitebox::{parallel, Result};
@@ -70,7 +70,7 @@ pub(crate) const CLAIMS: &[Claim<Found>] = &[
 /// Precisions and widths take the same draws; the two kinds of tokens are drawn apart.
 fn share(found: &Found, pick: fn(&Row) -> f64) -> Option<Measured> {
     let shares: Vec<f64> = found.steps.iter().map(pick).collect();
-    let draws = Tokens::ALL.len() * found.settings.draws;
+    let draws = TokenKind::ALL.len() * found.settings.draws;
     Some(Measured::mean_share(Unit::Draw, &shares, draws))
 }
 
@@ -83,7 +83,7 @@ fn least(found: &Found, pick: fn(&Row) -> f64) -> Option<Measured> {
 /// One combination in which the step is tried: means over draws of what [`Step`] has, the largest difference.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    tokens: Tokens,
+    tokens: TokenKind,
     epsilon: f64,
     membership_width: f64,
     falls_fixed: f64,
@@ -102,7 +102,7 @@ pub(crate) struct Row {
 
 pub(crate) fn measure(settings: &Settings, run: &Run) -> Result<Vec<Row>> {
     let mut cells = Vec::new();
-    for tokens in Tokens::ALL {
+    for tokens in TokenKind::ALL {
         for epsilon in [0.1, 0.5, 1.0, 2.0] {
             for width in [0.1, 1.0, 10.0] {
                 cells.push((tokens, epsilon, width));

@@ -45,7 +45,7 @@ impl CheckpointArguments {
     fn read(&self, headless: Option<usize>) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
         let mut checkpoint = Checkpoint::read_entry(&self.checkpoint, self.key.as_deref())?;
         checkpoint.allow_extra = self.allow_extra;
-        let own = checkpoint.config;
+        let own = checkpoint.config();
         let config = match (own, self.heads, self.pool, self.channels) {
             (Some(config), None, None, None) => config,
             _ => {

@@ -45,5 +45,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let start = serde_json::json!({ "sha256": checkpoint.sha256, "training": checkpoint.training });
     arguments
         .training
-        .run(network, recipe, Some(start), &images, &held_out)
+        .classify(network, recipe, Some(start), &images, &held_out)
 }

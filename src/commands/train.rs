@@ -8,9 +8,12 @@ use whitebox::data::{DataArguments, Images, Split};
 use whitebox::harness::console;
 use whitebox::harness::device::DeviceArguments;
 use whitebox::harness::training::Training;
+use whitebox::model::autoencoder::{Autoencoder, AutoencoderConfig, Kind, AUTOENCODER_PRESETS};
+use whitebox::model::checkpoint::Stored;
 use whitebox::model::{hub, Architecture, Classifier, Config};
-use whitebox::train::Recipe;
-use whitebox::Result;
+use whitebox::train::task::{Portable, Scored};
+use whitebox::train::{Classify, Epoch, Recipe, Reconstruct, Score};
+use whitebox::{Error, Result};
 
 /// What training from scratch and fine-tuning share.
 #[derive(Debug, clap::Args)]
@@ -77,7 +80,8 @@ impl TrainingArguments {
         Ok((draw(Split::Train)?, draw(Split::Test)?))
     }
 
-    pub(crate) fn run(
+    /// Trains a classifier, and says what it is worth.
+    pub(crate) fn classify(
         &self,
         network: Classifier<f32, Cpu>,
         recipe: Recipe,
@@ -85,10 +89,35 @@ impl TrainingArguments {
         images: &Images,
         held_out: &Images,
     ) -> Result<()> {
+        let task = Classify::new(network.config(), images, held_out, &recipe);
+        let set = (images, held_out);
+        let line = |score: &Score| {
+            format!(
+                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}",
+                100.0 * score.accuracy,
+                100.0 * score.top5,
+                score.loss
+            )
+        };
+        self.run(&task, network, recipe.clone(), start, set, line)
+    }
+
+    fn run<N: Stored, S: Scored, T: Portable<Network = N, Score = S>>(
+        &self,
+        task: &T,
+        network: N,
+        recipe: Recipe,
+        start: Option<serde_json::Value>,
+        (images, held_out): (&Images, &Images),
+        line: impl Fn(&S) -> String,
+    ) -> Result<()> {
         let (out, config_file) = hub::place(&self.out)?;
+        let numbers = network.parameters().into_iter();
+        let trained = numbers.filter(|found| found.parameter.trained);
+        let count: usize = trained.map(|found| found.values.len()).sum();
         eprintln!(
             "training {:.2} M parameters on {} images of {}",
-            network.config().parameters() as f64 * 1e-6,
+            count as f64 * 1e-6,
             images.len(),
             images.name
         );
@@ -107,15 +136,9 @@ impl TrainingArguments {
             tensorboard: self.tensorboard.as_deref(),
             keep: &self.keep,
         };
-        let epochs = training.run(images, held_out)?;
+        let epochs: Vec<Epoch<S>> = training.run(task, images, held_out)?;
         if let Some(last) = epochs.last() {
-            println!(
-                "held-out accuracy {:.2} % (top-5 {:.2} %), loss {:.4}; see {}",
-                100.0 * last.held_out.accuracy,
-                100.0 * last.held_out.top5,
-                last.held_out.loss,
-                out.display()
-            );
+            println!("{}; see {}", line(&last.held_out), out.display());
         }
         Ok(())
     }
@@ -123,7 +146,8 @@ impl TrainingArguments {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Sizes: demo, crate-tiny, crate-small, crate-base, crate-large, vit-tiny, vit-small or vit-base.
+    /// Sizes: demo, crate-tiny, crate-small, crate-base, crate-large, vit-tiny, vit-small or vit-base; of a masked
+    /// autoencoder: mae-demo, mae-crate-tiny, mae-crate-small, mae-crate-base, mae-crate-large or mae-vit-base.
     #[arg(long, default_value = "demo")]
     preset: String,
     /// What the network is made of, instead of the preset's.
@@ -132,23 +156,29 @@ pub(crate) struct Arguments {
     /// Side of a patch, pixels, instead of the preset's.
     #[arg(long)]
     patch: Option<usize>,
-    /// Layers, instead of the preset's.
+    /// Layers, instead of the preset's; of an autoencoder, in each half.
     #[arg(long)]
     depth: Option<usize>,
     /// Width of a token and number of heads, instead of the preset's: the head width is their ratio.
     #[arg(long, num_args = 2, value_names = ["WIDTH", "HEADS"])]
     width: Option<Vec<usize>>,
+    /// The weight of ISTA's threshold, instead of the official one: 0.1 in a classifier, 0.5 in an autoencoder.
+    #[arg(long)]
+    lambda: Option<f64>,
     /// How to train: the name of a recipe (demo, imagenet-paper, imagenet-readme, imagenet-code,
-    /// finetune) or a file NAME.toml.
-    #[arg(long, default_value = "demo")]
-    recipe: String,
+    /// finetune; for an autoencoder mae-demo or mae) or a file NAME.toml. Without it, demo or mae-demo.
+    #[arg(long)]
+    recipe: Option<String>,
     #[command(flatten)]
     training: TrainingArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if AUTOENCODER_PRESETS.contains(&arguments.preset.as_str()) {
+        return reconstruct(arguments);
+    }
     let training = &arguments.training;
-    let recipe = training.recipe(&arguments.recipe)?;
+    let recipe = training.recipe(arguments.recipe.as_deref().unwrap_or("demo"))?;
     let mut config = Config::preset(&arguments.preset)?;
     if let Some([d, heads]) = arguments.width.as_deref() {
         config = config.with_width(*d, *heads)?;
@@ -157,10 +187,44 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         config = config.of(architecture);
     }
     config.depth = arguments.depth.unwrap_or(config.depth);
+    config.lambda = arguments.lambda.unwrap_or(config.lambda);
     config.patch_size = arguments.patch.map_or(config.patch_size, |side| [side; 2]);
     let (images, held_out) = training.images()?;
     let [channels, height, width] = images.shape;
     config = config.for_images(channels, [height, width], images.classes);
     let network = Classifier::new(config, training.seed, &Cpu::default())?;
-    training.run(network, recipe, None, &images, &held_out)
+    training.classify(network, recipe, None, &images, &held_out)
+}
+
+/// Trains a masked autoencoder.
+fn reconstruct(arguments: &Arguments) -> Result<()> {
+    let training = &arguments.training;
+    let recipe = training.recipe(arguments.recipe.as_deref().unwrap_or("mae-demo"))?;
+    let mut config = AutoencoderConfig::preset(&arguments.preset)?;
+    if let Some([d, heads]) = arguments.width.as_deref() {
+        (config.d, config.heads, config.decoder_heads) = (*d, *heads, *heads);
+    }
+    config.kind = match arguments.architecture {
+        None => config.kind,
+        Some(Architecture::Crate) => Kind::CrateMae,
+        Some(Architecture::Vit) => Kind::VitMae,
+        Some(other) => {
+            let wanted = "crate or vit, of which there are autoencoders";
+            let got = other.word();
+            return Err(Error::argument("--architecture", wanted, got, "choose one"));
+        }
+    };
+    if let Some(depth) = arguments.depth {
+        (config.encoder_depth, config.decoder_depth) = (depth, depth);
+    }
+    config.lambda = arguments.lambda.unwrap_or(config.lambda);
+    config.patch_size = arguments.patch.map_or(config.patch_size, |side| [side; 2]);
+    let (images, held_out) = training.images()?;
+    let [channels, height, width] = images.shape;
+    config = config.for_images(channels, [height, width]);
+    let network = Autoencoder::new(config, training.seed, &Cpu::default())?;
+    let task = Reconstruct::new(&config, &images, &held_out, &recipe)?;
+    let set = (&images, &held_out);
+    let line = |error: &f64| format!("held-out error of masked pixels {error:.4}");
+    training.run(&task, network, recipe.clone(), None, set, line)
 }

@@ -59,12 +59,12 @@ pub fn official_rate<T: Copy + Into<f64>>(
     heads: usize,
 ) -> Result<OfficialRate> {
     let epsilon = OFFICIAL_EPSILON_SQUARED.sqrt();
-    projection_rate(projection, heads, Tokens::Unit, epsilon)
+    projection_rate(projection, heads, Lengths::Unit, epsilon)
 }
 
 /// What becomes of the tokens of a head before their rate is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokens {
+pub enum Lengths {
     /// Each is scaled to length 1.
     Unit,
     /// Nothing.
@@ -82,12 +82,12 @@ pub enum Tokens {
 /// length 1.
 /// ```
 /// use ndarray::array;
-/// use whitebox::exact::official_rate::{projection_rate, Tokens};
+/// use whitebox::exact::official_rate::{projection_rate, Lengths};
 ///
 /// let projection = array![[3.0, 0.0], [0.0, 5.0]];
-/// let rate = projection_rate(projection.view(), 1, Tokens::AsTheyAre, 1.0)?;
+/// let rate = projection_rate(projection.view(), 1, Lengths::AsTheyAre, 1.0)?;
 /// assert!((rate.total - 0.5 * 260f64.ln()).abs() < 1e-12);
-/// let rate = projection_rate(projection.view(), 1, Tokens::Unit, 1.0)?;
+/// let rate = projection_rate(projection.view(), 1, Lengths::Unit, 1.0)?;
 /// assert!((rate.total - 2f64.ln()).abs() < 1e-12);
 /// # Ok::<(), whitebox::Error>(())
 /// ```
@@ -98,7 +98,7 @@ pub enum Tokens {
 pub fn projection_rate<T: Copy + Into<f64>>(
     projection: ArrayView2<'_, T>,
     heads: usize,
-    scaling: Tokens,
+    scaling: Lengths,
     epsilon: f64,
 ) -> Result<OfficialRate> {
     let inner = projection.ncols();
@@ -120,7 +120,7 @@ pub fn projection_rate<T: Copy + Into<f64>>(
                 Some(head) => tokens.extend(head.iter().map(|&v| v.into())),
                 None => tokens.extend(head.iter().map(|&v| v.into())),
             }
-            if scaling == Tokens::AsTheyAre {
+            if scaling == Lengths::AsTheyAre {
                 continue;
             }
             let token = &mut tokens[start..];
@@ -182,10 +182,10 @@ mod tests {
         let found = official_rate(parallel.view(), heads).unwrap().total;
         let bound = official_lower_bound(heads, p);
         assert!((found - bound).abs() <= 1e-13 * bound);
-        let other = projection_rate(parallel.view(), heads, Tokens::Unit, 1.0).unwrap();
+        let other = projection_rate(parallel.view(), heads, Lengths::Unit, 1.0).unwrap();
         let bound = heads as f64 / 2.0 * (p as f64).ln_1p();
         assert!((other.total - bound).abs() <= 1e-13 * bound);
-        let longer = projection_rate(parallel.view(), heads, Tokens::AsTheyAre, 1.0).unwrap();
+        let longer = projection_rate(parallel.view(), heads, Lengths::AsTheyAre, 1.0).unwrap();
         assert!(longer.total > other.total);
         let frame = Array2::from_shape_fn((8, heads * p), |(token, feature)| {
             if token % p == feature % p {

@@ -285,7 +285,7 @@ fn length(token: ArrayView1<'_, f64>) -> f64 {
 mod tests {
     use super::*;
     use crate::data::subspaces::{gaussian, orthogonal_bases};
-    use crate::exact::official_rate::{projection_rate, Tokens};
+    use crate::exact::official_rate::{projection_rate, Lengths};
 
     /// Tokens of lengths from 1 to about 100, and bases that are neither orthonormal nor orthogonal.
     fn setting() -> (Array2<f64>, ndarray::Array3<f64>) {
@@ -381,7 +381,7 @@ mod tests {
             let basis = bases.index_axis(Axis(0), head);
             basis.column(feature).dot(&z.column(token))
         });
-        let official = projection_rate(stacked.view(), 4, Tokens::Unit, 0.1).unwrap();
+        let official = projection_rate(stacked.view(), 4, Lengths::Unit, 0.1).unwrap();
         let found = unit_projection_rate(z.view(), bases.view(), 0.1).unwrap();
         assert!((official.total - found.total).abs() < 1e-12 * official.total);
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use dfdx::prelude::Cpu;
 use serde::{Deserialize, Serialize};
 
-use super::networks::{Lesson, Networks, Trained};
+use super::networks::{ClassifierTraining, Networks, Trained};
 use super::run::Run;
 use crate::claim::{Measured, Unit};
 use crate::data::{DataArguments, Images, Split};
@@ -234,7 +234,7 @@ impl<'a> Comparison<'a> {
 
     fn train_one(&self, networks: &Networks, variant: &Variant, seed: u64) -> Result<Trained> {
         let images = variant.labels.of(self.images, seed);
-        let lesson = Lesson {
+        let lesson = ClassifierTraining {
             images: &images,
             held_out: self.held_out,
             recipe: &variant.recipe,

@@ -14,8 +14,9 @@ use super::{console, record};
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::checkpoint::{self, Checkpoint};
-use crate::model::Classifier;
+use crate::model::checkpoint::{self, Checkpoint, Stored};
+use crate::model::{Classifier, Runs};
+use crate::train::task::{Scored, Task};
 use crate::train::{self, Classify, Epoch, Observer, Recipe, Score};
 
 /// How long an experiment trains between two writings of its state.
@@ -29,15 +30,15 @@ pub struct Networks {
     bar: ProgressBar,
 }
 
-/// A network at the end of its training.
+/// A network at the end of its training, and what it is worth.
 #[derive(Debug, Clone)]
-pub struct Trained {
+pub struct Trained<N = Classifier<f32, Cpu>, S = Score> {
     /// Its parameters then.
-    pub network: Classifier<f32, Cpu>,
+    pub network: N,
     /// The record of every epoch.
-    pub epochs: Vec<Epoch<Score>>,
+    pub epochs: Vec<Epoch<S>>,
     /// The network after each of the epochs asked for, in their order.
-    pub stages: Vec<Classifier<f32, Cpu>>,
+    pub stages: Vec<N>,
 }
 
 impl Trained {
@@ -49,7 +50,7 @@ impl Trained {
 
 /// What to train on.
 #[derive(Debug, Clone, Copy)]
-pub struct Lesson<'a> {
+pub struct ClassifierTraining<'a> {
     /// Training images.
     pub images: &'a Images,
     /// Held-out images.
@@ -60,7 +61,7 @@ pub struct Lesson<'a> {
     pub seed: u64,
 }
 
-impl Lesson<'_> {
+impl ClassifierTraining<'_> {
     /// Optimiser steps it takes.
     pub fn steps(&self) -> usize {
         self.images.len().div_ceil(self.recipe.batch) * self.recipe.epochs
@@ -86,20 +87,41 @@ impl Networks {
         })
     }
 
-    /// Trains `network`, or finds it trained. `stages` are epochs, in rising order, after which the
+    /// Trains a classifier, or finds it trained. `stages` are epochs, in rising order, after which the
     /// network is kept too.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
-    /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
-    /// [`Error::Device`].
+    /// As [`Networks::train_for`].
     pub fn train(
         &self,
         name: &str,
-        mut network: Classifier<f32, Cpu>,
-        lesson: Lesson<'_>,
+        network: Classifier<f32, Cpu>,
+        lesson: ClassifierTraining<'_>,
         stages: &[usize],
     ) -> Result<Trained> {
+        let (images, held_out, recipe) = (lesson.images, lesson.held_out, lesson.recipe);
+        let task = Classify::new(network.config(), images, held_out, recipe);
+        self.train_for(&task, name, network, (recipe, lesson.seed), stages)
+    }
+
+    /// Trains `network` for any task by a recipe from a seed, or finds it trained. `stages` are epochs, in rising order,
+    /// after which the network is kept too.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, those of the task,
+    /// [`Error::File`] if a state belongs to another run, [`Error::Io`], [`Error::Device`].
+    pub fn train_for<T: Task<Cpu>>(
+        &self,
+        task: &T,
+        name: &str,
+        mut network: T::Network,
+        (recipe, seed): (&Recipe, u64),
+        stages: &[usize],
+    ) -> Result<Trained<T::Network, T::Score>>
+    where
+        T::Network: Stored,
+        Cpu: Runs<T::Network>,
+    {
         let file = |ending: &str| self.folder.join(format!("{name}{ending}.safetensors"));
         let start = self.bar.position();
         let (end, state) = (file(""), self.folder.join(format!("{name}.state")));
@@ -113,7 +135,7 @@ impl Networks {
                 start,
                 name,
                 stop: console::asked_to_stop(),
-                keep: |epoch: &Epoch<Score>, network: &Classifier<f32, Cpu>| {
+                keep: |epoch: &Epoch<T::Score>, network: &T::Network| {
                     if stages.contains(&epoch.epoch) {
                         let path = file(&format!("-{}", epoch.epoch));
                         checkpoint::write(&path, network, &serde_json::json!([]))?;
@@ -122,15 +144,13 @@ impl Networks {
                 },
                 failure: None,
             };
-            let run = train::Run {
-                seed: lesson.seed,
+            let run = train::Circumstances {
+                seed,
                 threads: self.threads,
                 state_file: Some(&state),
                 save_every: SAVE_EVERY,
             };
-            let (images, held_out, recipe) = (lesson.images, lesson.held_out, lesson.recipe);
-            let task = Classify::new(network.config(), images, held_out, recipe);
-            let epochs = train::train(&mut network, &task, recipe, &run, &mut keeper);
+            let epochs = train::train(&mut network, task, recipe, &run, &mut keeper);
             if let Some(failure) = keeper.failure {
                 return Err(failure);
             }
@@ -138,13 +158,16 @@ impl Networks {
             checkpoint::write(&end, &network, &serde_json::json!(epochs))?;
             epochs
         };
-        self.bar.set_position(start + lesson.steps() as u64);
-        let stages = stages.iter().map(|epoch| read(&file(&format!("-{epoch}"))));
-        let stages: Result<Vec<_>> = stages.collect();
+        let steps = task.examples().div_ceil(recipe.batch) * recipe.epochs;
+        self.bar.set_position(start + steps as u64);
+        let stages = stages.iter().map(|epoch| {
+            let (network, _) = read::<T::Network, T::Score>(&file(&format!("-{epoch}")))?;
+            Ok(network)
+        });
         Ok(Trained {
             network,
             epochs,
-            stages: stages?.into_iter().map(|(network, _)| network).collect(),
+            stages: stages.collect::<Result<_>>()?,
         })
     }
 }
@@ -156,11 +179,9 @@ impl Drop for Networks {
 }
 
 /// A network, and the epochs of its training.
-type Finished = (Classifier<f32, Cpu>, Vec<Epoch<Score>>);
-
-fn read(path: &Path) -> Result<Finished> {
+fn read<N: Stored, S: Scored>(path: &Path) -> Result<(N, Vec<Epoch<S>>)> {
     let file = Checkpoint::read(path)?;
-    let network = file.network(file.own_config()?, &Cpu::default())?;
+    let network = N::of_file(&file)?;
     let epochs = file.training.unwrap_or_default();
     let epochs = serde_json::from_value(epochs).map_err(|e| {
         Error::file(
@@ -183,16 +204,14 @@ struct Keeper<'a, K> {
     failure: Option<Error>,
 }
 
-impl<K: FnMut(&Epoch<Score>, &Classifier<f32, Cpu>) -> Result<()>>
-    Observer<Classifier<f32, Cpu>, Score> for Keeper<'_, K>
-{
+impl<N, S, K: FnMut(&Epoch<S>, &N) -> Result<()>> Observer<N, S> for Keeper<'_, K> {
     fn step(&mut self, step: usize, _: usize, loss: f64) {
         self.bar.set_position(self.start + step as u64);
         self.bar
             .set_message(format!("{}, loss {loss:.3}", self.name));
     }
 
-    fn epoch(&mut self, epochs: &[Epoch<Score>], network: &Classifier<f32, Cpu>) {
+    fn epoch(&mut self, epochs: &[Epoch<S>], network: &N) {
         let kept = epochs.last().map(|epoch| (self.keep)(epoch, network));
         if let Some(Err(failure)) = kept {
             self.failure.get_or_insert(failure);

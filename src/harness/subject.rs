@@ -14,7 +14,7 @@ use crate::data::{DataArguments, DataName, Images, Split};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::{Classifier, Config};
-use crate::train::Recipe;
+use crate::train::{Classify, Recipe};
 
 /// The flags that name the networks.
 #[derive(Debug, Clone, clap::Args)]
@@ -98,10 +98,12 @@ impl Subject {
                 let kept = Kept::of(data.data, &run.root);
                 if arguments.train {
                     let images = training_images.as_ref().ok_or_else(no_training_images)?;
+                    let (config, recipe) = (sizes("demo")?, recipe(data.data));
+                    let task = Classify::new(&config, images, &held_out_images, &recipe);
                     let training = Training {
-                        network: Classifier::new(sizes("demo")?, seed, &Cpu::default())?,
+                        network: Classifier::new(config, seed, &Cpu::default())?,
                         start: None,
-                        recipe: recipe(data.data),
+                        recipe: recipe.clone(),
                         seed,
                         threads,
                         out: &kept.path(seed),
@@ -113,7 +115,7 @@ impl Subject {
                         tensorboard: None,
                         keep: &[],
                     };
-                    training.run(images, &held_out_images)?;
+                    training.run(&task, images, &held_out_images)?;
                 }
                 let files = match arguments.checkpoint.as_slice() {
                     [] => kept.files(seed)?,

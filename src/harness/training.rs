@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dfdx::prelude::Cpu;
-
 use super::console;
 use super::course::Course;
 use super::device::{DeviceName, OnDevice};
@@ -14,16 +12,17 @@ use super::tensorboard::EventFile;
 use crate::artefact;
 use crate::data::Images;
 use crate::error::{Error, Result};
-use crate::model::checkpoint::{self, Checkpoint};
-use crate::model::{hub, Classifier, Runtime};
+use crate::model::checkpoint::{self, Checkpoint, Description, Stored};
+use crate::model::{hub, Runtime};
 use crate::train::state::differences;
-use crate::train::{self, Classify, Epoch, Recipe, Run, Score};
+use crate::train::task::Portable;
+use crate::train::{Circumstances, Epoch, Recipe};
 
 /// What to train and where to leave it.
 #[derive(Debug, Clone)]
-pub struct Training<'a> {
+pub struct Training<'a, N> {
     /// The network to start from.
-    pub network: Classifier<f32, Cpu>,
+    pub network: N,
     /// What is known of where it comes from, if not from the seed.
     pub start: Option<serde_json::Value>,
     /// How to train it.
@@ -51,8 +50,8 @@ pub struct Training<'a> {
     pub keep: &'a [usize],
 }
 
-impl Training<'_> {
-    /// Trains, writes the checkpoint with its training record as metadata, and returns the record of
+impl<N: Stored> Training<'_, N> {
+    /// Trains for `task`, whose images these are, writes the checkpoint with its training record as metadata, and returns the record of
     /// every epoch.
     ///
     /// A run that was interrupted, by Ctrl-C or otherwise, goes on from its last state and ends with
@@ -62,7 +61,12 @@ impl Training<'_> {
     /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
     /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
     /// [`Error::Device`].
-    pub fn run(self, images: &Images, held_out: &Images) -> Result<Vec<Epoch<Score>>> {
+    pub fn run<T: Portable<Network = N>>(
+        self,
+        task: &T,
+        images: &Images,
+        held_out: &Images,
+    ) -> Result<Vec<Epoch<T::Score>>> {
         let folder = self.out.parent().filter(|p| !p.as_os_str().is_empty());
         artefact::check_writable(folder.unwrap_or(Path::new(".")))?;
         let lock = artefact::lock_file(self.out)?;
@@ -77,10 +81,10 @@ impl Training<'_> {
             ));
         }
         if !self.replace && !state_file.exists() && self.out.exists() {
-            return self.finished(images, held_out);
+            return self.finished::<T>(images, held_out);
         }
         let mut network = self.network;
-        let run = Run {
+        let run = Circumstances {
             seed: self.seed,
             threads: self.threads,
             state_file: Some(&state_file),
@@ -89,8 +93,7 @@ impl Training<'_> {
         let recipe = &self.recipe;
         let table = beside(self.out, "csv");
         let events = self.tensorboard.map(EventFile::create).transpose()?;
-        let mut course = Course::new(recipe, images.len(), table, events);
-        let task = Classify::new(network.config(), images, held_out, recipe);
+        let mut course = Course::new(recipe, task.examples(), table, events);
         let epochs = self.device.run(Work {
             network: &mut network,
             task,
@@ -114,7 +117,7 @@ impl Training<'_> {
         });
         checkpoint::write(self.out, &network, &record)?;
         if let Some(path) = self.config_file {
-            hub::write_config(path, network.config())?;
+            hub::write_config(path, &network.description())?;
         }
         std::fs::remove_file(&state_file)
             .map_err(|e| Error::io("remove", &state_file, e, "remove it yourself"))?;
@@ -122,12 +125,16 @@ impl Training<'_> {
     }
 }
 
-impl Training<'_> {
+impl<N: Stored> Training<'_, N> {
     /// The record of the training that the file in `out` came from, if it is this very training.
     ///
     /// # Errors
     /// [`Error::Argument`] if it is anything else: it is not written over unasked.
-    fn finished(&self, images: &Images, held_out: &Images) -> Result<Vec<Epoch<Score>>> {
+    fn finished<T: Portable<Network = N>>(
+        &self,
+        images: &Images,
+        held_out: &Images,
+    ) -> Result<Vec<Epoch<T::Score>>> {
         let taken = |got: String| {
             Error::argument(
                 "`out`",
@@ -141,7 +148,7 @@ impl Training<'_> {
         let training = found.training.unwrap_or_default();
         let sha256 = |data: &serde_json::Value| data["sha256"].clone();
         let theirs = serde_json::json!({
-            "config": found.config,
+            "config": found.description.map(settings),
             "seed": training["seed"],
             "recipe": training["recipe"],
             "start": sha256(&training["start"]),
@@ -149,7 +156,7 @@ impl Training<'_> {
             "held_out": sha256(&training["held_out"]),
         });
         let own = serde_json::json!({
-            "config": self.network.config(),
+            "config": settings(self.network.description()),
             "seed": self.seed,
             "recipe": self.recipe,
             "start": self.start.as_ref().map(sha256),
@@ -161,7 +168,7 @@ impl Training<'_> {
             let differing = differing.join(", ");
             return Err(taken(format!("the end of another training: {differing}")));
         }
-        let epochs: Vec<Epoch<Score>> = serde_json::from_value(training["epochs"].clone())
+        let epochs: Vec<Epoch<T::Score>> = serde_json::from_value(training["epochs"].clone())
             .map_err(|_| taken("a training without its record".into()))?;
         eprintln!(
             "{} is this very training, finished: nothing to do",
@@ -171,40 +178,40 @@ impl Training<'_> {
     }
 }
 
-/// [`train::train`] on any device; the network comes back to the CPU.
-struct Work<'a, 'b> {
-    network: &'a mut Classifier<f32, Cpu>,
-    task: Classify<'a>,
+/// The settings of a network without the name of its kind.
+fn settings(description: Description) -> serde_json::Value {
+    match description {
+        Description::Classifier(config) => serde_json::json!(config),
+        Description::Autoencoder(config) => serde_json::json!(config),
+    }
+}
+
+/// [`Portable::train_on`] of whichever device.
+struct Work<'a, 'b, T: Portable> {
+    network: &'a mut T::Network,
+    task: &'a T,
     recipe: &'a Recipe,
-    run: &'a Run<'a>,
+    run: &'a Circumstances<'a>,
     course: &'a mut Course<'b>,
     keep: &'a [usize],
     out: &'a Path,
 }
 
-impl OnDevice for Work<'_, '_> {
-    type Output = Vec<Epoch<Score>>;
+impl<T: Portable> OnDevice for Work<'_, '_, T> {
+    type Output = Vec<Epoch<T::Score>>;
 
-    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Vec<Epoch<Score>>> {
-        let mut network = self.network.on(device)?;
-        let keep = |epochs: &[Epoch<Score>], network: &Classifier<f32, D>| {
+    fn run<D: Runtime<f32>>(self, device: &D) -> Result<Vec<Epoch<T::Score>>> {
+        let keep = |epochs: &[Epoch<T::Score>], network: &T::Network| {
             let last = epochs.last().map(|epoch| epoch.epoch);
             let Some(epoch) = last.filter(|epoch| self.keep.contains(epoch)) else {
                 return Ok(());
             };
             let record = serde_json::json!({ "epochs": epochs });
-            let network = network.on(&Cpu::default())?;
-            checkpoint::write(&after_epoch(self.out, epoch), &network, &record)
+            checkpoint::write(&after_epoch(self.out, epoch), network, &record)
         };
-        let epochs = train::train(
-            &mut network,
-            &self.task,
-            self.recipe,
-            self.run,
-            &mut self.course.watch(keep),
-        )?;
-        *self.network = network.on(&Cpu::default())?;
-        Ok(epochs)
+        let mut watch = self.course.watch(keep);
+        self.task
+            .train_on(device, self.network, self.recipe, self.run, &mut watch)
     }
 }
 

@@ -14,12 +14,15 @@
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`entropy`] | entropy of a density from points |
 //! | [`growth`] | growth of the ratio of signal to noise over layers |
+//! | [`inversion`] | whether layers of a decoder undo those of an encoder |
 //! | [`layerwise`] | what there is to measure at every layer |
 //! | [`linear`] | the linear classifier on pixels |
 //! | [`maxima`] | where ascent on the rate reduction with labels ends |
 //! | [`membership`] | attention's weights against memberships |
 //! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
+//! | [`reconstruction`] | errors of reconstructed pictures, and their floors |
 //! | [`sign`] | which sign of the step compresses |
+//! | [`softmax_regression`] | the linear probe: logistic regression to its optimum |
 //! | [`statistics`] | mean, share and difference with their limits |
 //! | [`sweep`] | drawn tokens with one setting moved |
 //! | [`token_statistics`] | token statistics attention against its derivation |
@@ -35,12 +38,15 @@ pub mod denoising;
 pub mod descent;
 pub mod entropy;
 pub mod growth;
+pub mod inversion;
 pub mod layerwise;
 pub mod linear;
 pub mod maxima;
 pub mod membership;
 pub mod rank_correlation;
+pub mod reconstruction;
 pub mod sign;
+pub mod softmax_regression;
 pub mod statistics;
 pub mod sweep;
 pub mod token_statistics;

@@ -113,7 +113,7 @@ impl Start {
 
 /// The objective along the steps from one start.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Path {
+pub struct Steps {
     /// Of which dictionary.
     pub dictionary: Dictionary,
     /// Of the network.
@@ -131,7 +131,7 @@ pub struct Path {
     pub objective: Vec<f64>,
 }
 
-impl Path {
+impl Steps {
     /// Steps that raise the objective by more than rounding can, `rounding` relative.
     pub fn rises(&self, rounding: f64) -> usize {
         let pairs = self.objective.windows(2);
@@ -166,7 +166,7 @@ impl LayerFacts {
     ///
     /// # Panics
     /// If the path has fewer steps.
-    pub fn gap_closed(&self, path: &Path, steps: usize) -> f64 {
+    pub fn gap_closed(&self, path: &Steps, steps: usize) -> f64 {
         (self.clamped - path.objective[steps]) / (self.clamped - self.solution)
     }
 }
@@ -238,7 +238,7 @@ impl Block {
     /// # Errors
     /// [`crate::Error::Domain`] for tokens that are not finite or a precision `<= 0`; [`crate::Error::Lapack`] if a
     /// factorisation fails.
-    pub fn follow(&self, length: Length) -> Result<(LayerFacts, Vec<Path>)> {
+    pub fn follow(&self, length: Length) -> Result<(LayerFacts, Vec<Steps>)> {
         let (z, matrix, lambda) = (self.z.view(), self.matrix.view(), self.lambda);
         // Room for the rounding of the eigenvalue, so that 1 / L is never too long.
         let lipschitz = largest_eigenvalue(matrix.t().dot(&matrix))? * (1.0 + 1e-12);
@@ -254,7 +254,7 @@ impl Block {
                     x = proximal_step(x.view(), z, matrix, eta, lambda);
                     along.push(objective(&x));
                 }
-                paths.push(Path {
+                paths.push(Steps {
                     dictionary: self.dictionary,
                     seed: self.seed,
                     layer: self.layer,
@@ -300,7 +300,7 @@ mod tests {
         epsilon: 0.5,
     };
 
-    fn path(paths: &[Path], start: Start, step: Step) -> &Path {
+    fn path(paths: &[Steps], start: Start, step: Step) -> &Steps {
         let found = paths.iter().find(|p| (p.start, p.step) == (start, step));
         found.unwrap()
     }

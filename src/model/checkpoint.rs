@@ -25,7 +25,7 @@ use super::entry::{one_line, Entry, Unreadable};
 use super::hub::{self, Beside, Index};
 use super::parameters::{Parameter, Visitor};
 use super::runtime::Runtime;
-use super::{layout, names, pytorch, Classifier};
+use super::{layout, names, pytorch, Autoencoder, AutoencoderConfig, Classifier, Network};
 use crate::artefact;
 use crate::error::{Error, Result};
 
@@ -45,8 +45,94 @@ const SPARE: usize = 1 << 20;
 /// What the metadata key holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Metadata {
-    config: Config,
+    #[serde(flatten)]
+    description: Description,
     training: serde_json::Value,
+}
+
+/// What fixes a network apart from its parameters, as files and `config.json` have it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Description {
+    /// Of a classifier.
+    #[serde(rename = "config")]
+    Classifier(Config),
+    /// Of an autoencoder.
+    #[serde(rename = "autoencoder")]
+    Autoencoder(AutoencoderConfig),
+}
+
+impl Description {
+    /// Refuses sizes that no network can have.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] naming the first setting that is out of range.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Classifier(config) => config.check(),
+            Self::Autoencoder(config) => config.check(),
+        }
+    }
+
+    /// Numbers that a file of such a network holds.
+    fn parameters(&self) -> usize {
+        match self {
+            Self::Classifier(config) => config.parameters(),
+            Self::Autoencoder(config) => config.parameters(),
+        }
+    }
+
+    /// What such a network is called.
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::Classifier(_) => "classifier",
+            Self::Autoencoder(_) => "autoencoder",
+        }
+    }
+}
+
+/// A network that files hold.
+pub trait Stored: Network<f32, Cpu> + Send + Sync {
+    /// What fixes it apart from its parameters.
+    fn description(&self) -> Description;
+
+    /// The network of a file that says itself what it is.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it does not, or is another network, and as [`Checkpoint::network`].
+    fn of_file(checkpoint: &Checkpoint) -> Result<Self>;
+}
+
+impl Stored for Classifier<f32, Cpu> {
+    fn description(&self) -> Description {
+        Description::Classifier(*self.config())
+    }
+
+    fn of_file(checkpoint: &Checkpoint) -> Result<Self> {
+        checkpoint.network(checkpoint.own_config()?, &Cpu::default())
+    }
+}
+
+impl Stored for Autoencoder<f32, Cpu> {
+    fn description(&self) -> Description {
+        Description::Autoencoder(*self.config())
+    }
+
+    fn of_file(checkpoint: &Checkpoint) -> Result<Self> {
+        match checkpoint.description {
+            Some(Description::Autoencoder(config)) => {
+                checkpoint.autoencoder(config, &Cpu::default())
+            }
+            _ => Err(Error::file(
+                checkpoint.path(),
+                "an autoencoder that names its configuration",
+                match checkpoint.description {
+                    Some(other) => format!("a {}", other.noun()),
+                    None => "a checkpoint without".into(),
+                },
+                "take one that whitebox train --preset mae-demo wrote",
+            )),
+        }
+    }
 }
 
 /// The contents of a checkpoint file.
@@ -57,8 +143,8 @@ pub struct Checkpoint {
     pub(super) tensors: HashMap<String, Entry>,
     /// The other tensors of the state dict.
     pub(super) beside: HashMap<String, Entry>,
-    /// The configuration the file carries, or the `config.json` beside it, if this program wrote it.
-    pub config: Option<Config>,
+    /// What the file says that it holds, or the `config.json` beside it, if this program wrote it.
+    pub description: Option<Description>,
     /// Whether that is the `config.json`.
     config_beside: bool,
     /// Heads, if a `config.json` beside the file names them.
@@ -163,8 +249,8 @@ impl Checkpoint {
         let inside = inside
             .into_iter()
             .map(|(name, entry)| (name[prefix.len()..].to_owned(), entry));
-        let config = own.as_ref().map(|own| own.config);
-        if let (Some(own), Some(other)) = (config, beside.config) {
+        let description = own.as_ref().map(|own| own.description);
+        if let (Some(own), Some(other)) = (description, beside.description) {
             if own != other {
                 return Err(Error::file(
                     path.with_file_name("config.json"),
@@ -178,8 +264,8 @@ impl Checkpoint {
             path,
             tensors: inside.collect(),
             beside: outside,
-            config: config.or(beside.config),
-            config_beside: config.is_none() && beside.config.is_some(),
+            description: description.or(beside.description),
+            config_beside: description.is_none() && beside.description.is_some(),
             heads: beside.heads,
             training: own.map(|own| own.training),
             sha256,
@@ -194,12 +280,27 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The configuration the file carries.
+    /// The configuration of the classifier that the file says it holds.
+    pub fn config(&self) -> Option<Config> {
+        match self.description {
+            Some(Description::Classifier(config)) => Some(config),
+            _ => None,
+        }
+    }
+
+    /// The same, where there has to be one.
     ///
     /// # Errors
-    /// [`Error::File`] if it carries none.
+    /// [`Error::File`] if it says nothing, or holds another network.
     pub fn own_config(&self) -> Result<Config> {
-        self.config.ok_or_else(|| {
+        if let Some(Description::Autoencoder(_)) = self.description {
+            let found = self.instead().unwrap_or_else(|| Unreadable {
+                got: "an autoencoder".into(),
+                remedy: "give a classifier".into(),
+            });
+            return Err(self.problem("a classifier".into(), found));
+        }
+        self.config().ok_or_else(|| {
             Error::file(
                 &self.path,
                 "a checkpoint that names its configuration",
@@ -220,7 +321,8 @@ impl Checkpoint {
         config: Config,
         device: &D,
     ) -> Result<Classifier<f32, D>> {
-        self.load(config, device, |_| false)
+        self.fits(Description::Classifier(config))?;
+        self.fill(Classifier::blank(config, device)?, "classifier", |_| false)
     }
 
     /// The same for a network that gets another head: where the file has none, it is left blank.
@@ -233,11 +335,27 @@ impl Checkpoint {
         config: Config,
         device: &D,
     ) -> Result<Classifier<f32, D>> {
-        self.load(config, device, names::is_head)
+        self.fits(Description::Classifier(config))?;
+        let blank = Classifier::blank(config, device)?;
+        self.fill(blank, "classifier", names::is_head)
+    }
+
+    /// The autoencoder of `config` with this file's parameters.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::network`].
+    pub fn autoencoder<D: Runtime<f32>>(
+        &self,
+        config: AutoencoderConfig,
+        device: &D,
+    ) -> Result<Autoencoder<f32, D>> {
+        self.fits(Description::Autoencoder(config))?;
+        let blank = Autoencoder::blank(config, device)?;
+        self.fill(blank, "autoencoder", |_| false)
     }
 
     /// Tensors of the file that are no parameter of `network`, with their type if it is one of integers.
-    pub fn left_out<D: Runtime<f32>>(&self, network: &Classifier<f32, D>) -> Vec<String> {
+    pub fn left_out<D: Runtime<f32>>(&self, network: &impl Network<f32, D>) -> Vec<String> {
         let parameters = network.parameters();
         let used: Vec<&str> = parameters
             .iter()
@@ -259,30 +377,35 @@ impl Checkpoint {
         names
     }
 
-    fn load<D: Runtime<f32>>(
-        &self,
-        config: Config,
-        device: &D,
-        may_be_missing: fn(&str) -> bool,
-    ) -> Result<Classifier<f32, D>> {
-        config.check()?;
-        let held: usize = self.tensors.values().map(|entry| entry.values.len()).sum();
-        // A damaged configuration could ask for more memory than there is.
-        if config.parameters() > held.saturating_mul(2).saturating_add(SPARE) {
-            return Err(Error::file(
-                &self.path,
-                match self.config_beside {
-                    true => format!(
-                        "the {} numbers that config.json asks for",
-                        config.parameters()
-                    ),
-                    false => format!("the {} numbers of its configuration", config.parameters()),
-                },
-                format!("{held}"),
-                "check the flags that describe the network, or the file",
-            ));
+    /// Refuses a configuration that asks for far more than the file holds: a damaged one could ask for more memory than
+    /// there is.
+    fn fits(&self, description: Description) -> Result<()> {
+        description.check()?;
+        let (held, wanted) = (self.numbers(), description.parameters());
+        if wanted <= held.saturating_mul(2).saturating_add(SPARE) {
+            return Ok(());
         }
-        let mut network = Classifier::blank(config, device)?;
+        Err(Error::file(
+            &self.path,
+            match self.config_beside {
+                true => format!("the {wanted} numbers that config.json asks for"),
+                false => format!("the {wanted} numbers of its configuration"),
+            },
+            format!("{held}"),
+            "check the flags that describe the network, or the file",
+        ))
+    }
+
+    fn numbers(&self) -> usize {
+        self.tensors.values().map(|entry| entry.values.len()).sum()
+    }
+
+    fn fill<N: Network<f32, D>, D: Runtime<f32>>(
+        &self,
+        mut network: N,
+        noun: &str,
+        may_be_missing: fn(&str) -> bool,
+    ) -> Result<N> {
         let mut load = Load {
             file: self,
             may_be_missing,
@@ -314,7 +437,7 @@ impl Checkpoint {
         if !problems.is_empty() {
             let wanted = match self.config_beside {
                 true => format!("the {} tensors that config.json describes", used.len()),
-                false => format!("the {} tensors of this classifier", used.len()),
+                false => format!("the {} tensors of this {noun}", used.len()),
             };
             let needs_head = used
                 .iter()
@@ -397,7 +520,7 @@ fn safetensors_contents(path: &Path, bytes: &[u8]) -> Result<Contents> {
         ),
         None => None,
     };
-    if let Some(Err(e)) = own.as_ref().map(|own| own.config.check()) {
+    if let Some(Err(e)) = own.as_ref().map(|own| own.description.check()) {
         return Err(malformed(format!("an impossible configuration ({e})")));
     }
     let entry = |view: &TensorView<'_>| match Entry::is_read(view.dtype()) {
@@ -515,11 +638,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written.
-pub fn write<D: Runtime<f32>>(
-    path: &Path,
-    network: &Classifier<f32, D>,
-    training: &serde_json::Value,
-) -> Result<()> {
+pub fn write<N: Stored>(path: &Path, network: &N, training: &serde_json::Value) -> Result<()> {
     let parameters = network.parameters();
     let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = parameters
         .into_iter()
@@ -543,7 +662,7 @@ pub fn write<D: Runtime<f32>>(
         views.push((name.as_str(), view));
     }
     let metadata = Metadata {
-        config: *network.config(),
+        description: network.description(),
         training: training.clone(),
     };
     let metadata = serde_json::to_string(&metadata).map_err(|e| unwritable(e.to_string()))?;
@@ -593,7 +712,7 @@ mod tests {
         assert_eq!(length % 8, 0);
         assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
         let read = Checkpoint::read(&folder.path().join("a.safetensors")).unwrap();
-        assert_eq!(read.config, Some(config));
+        assert_eq!(read.config(), Some(config));
         let again = read.network(config, &Cpu::default()).unwrap();
         assert_eq!(again.parameters(), network.parameters());
         assert_eq!(read.left_out(&again), Vec::<String>::new());

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::Description;
 use super::entry::one_line;
 use super::Config;
 use crate::artefact;
@@ -27,16 +28,24 @@ const MODEL_TYPE: &str = "whitebox";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Beside {
     /// The whole configuration, if this program wrote it.
-    pub(super) config: Option<Config>,
+    pub(super) description: Option<Description>,
     /// The number of heads.
     pub(super) heads: Option<usize>,
+}
+
+/// A classifier's settings stand by themselves, those of other networks under their name.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Settings<'a> {
+    Classifier(&'a Config),
+    Other(&'a Description),
 }
 
 #[derive(Serialize)]
 struct Written<'a> {
     model_type: &'a str,
     #[serde(flatten)]
-    config: &'a Config,
+    settings: Settings<'a>,
 }
 
 /// The checkpoint of a folder, and what its `config.json` says.
@@ -80,11 +89,18 @@ fn read_config(path: &Path, text: &[u8]) -> Result<Beside> {
     let value: serde_json::Value = serde_json::from_slice(text).map_err(damaged)?;
     let heads = ["heads", "num_heads", "num_attention_heads"];
     let heads = heads.iter().find_map(|key| value[key].as_u64());
-    let config: Option<Config> = match value["model_type"] == MODEL_TYPE {
-        true => Some(serde_json::from_value(value).map_err(damaged)?),
-        false => None,
+    let description = match (value["model_type"] == MODEL_TYPE, &value["autoencoder"]) {
+        (false, _) => None,
+        (true, serde_json::Value::Null) => {
+            let config = serde_json::from_value(value).map_err(damaged)?;
+            Some(Description::Classifier(config))
+        }
+        (true, config) => {
+            let config = serde_json::from_value(config.clone()).map_err(damaged)?;
+            Some(Description::Autoencoder(config))
+        }
     };
-    if let Some(Err(e)) = config.as_ref().map(Config::check) {
+    if let Some(Err(e)) = description.as_ref().map(Description::check) {
         let wanted = "the settings of a network as JSON";
         return Err(Error::file(
             path,
@@ -94,7 +110,7 @@ fn read_config(path: &Path, text: &[u8]) -> Result<Beside> {
         ));
     }
     Ok(Beside {
-        config,
+        description,
         heads: heads.and_then(|heads| usize::try_from(heads).ok()),
     })
 }
@@ -110,7 +126,7 @@ pub fn place(out: &Path) -> Result<(PathBuf, Option<PathBuf>)> {
     }
     let config = out.join(CONFIG);
     if let Ok(text) = std::fs::read(&config) {
-        if !read_config(&config, &text).is_ok_and(|beside| beside.config.is_some()) {
+        if !read_config(&config, &text).is_ok_and(|beside| beside.description.is_some()) {
             return Err(Error::file(
                 &config,
                 "a folder for this network alone",
@@ -126,10 +142,13 @@ pub fn place(out: &Path) -> Result<(PathBuf, Option<PathBuf>)> {
 ///
 /// # Errors
 /// [`Error::Io`].
-pub fn write_config(path: &Path, config: &Config) -> Result<()> {
+pub fn write_config(path: &Path, description: &Description) -> Result<()> {
     let written = Written {
         model_type: MODEL_TYPE,
-        config,
+        settings: match description {
+            Description::Classifier(config) => Settings::Classifier(config),
+            other => Settings::Other(other),
+        },
     };
     let text = serde_json::to_string_pretty(&written).map_err(|e| {
         Error::file(
@@ -191,18 +210,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(CONFIG);
         let config = Config::preset("vit-tiny").unwrap();
+        let config = Description::Classifier(config);
         write_config(&path, &config).unwrap();
         std::fs::write(folder.path().join(FILES[0]), b"").unwrap();
         let (file, beside) = find(folder.path()).unwrap();
         assert_eq!(file, folder.path().join("model.safetensors"));
-        assert_eq!((beside.config, beside.heads), (Some(config), Some(3)));
+        assert_eq!((beside.description, beside.heads), (Some(config), Some(3)));
         std::fs::write(
             &path,
             br#"{"model_type": "vit", "num_attention_heads": 12}"#,
         )
         .unwrap();
         let (_, beside) = find(folder.path()).unwrap();
-        assert_eq!((beside.config, beside.heads), (None, Some(12)));
+        assert_eq!((beside.description, beside.heads), (None, Some(12)));
         // It is somebody else's, and stays.
         let message = place(folder.path()).unwrap_err().to_string();
         assert!(message.contains("config.json"), "{message}");

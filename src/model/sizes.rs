@@ -107,7 +107,7 @@ impl Checkpoint {
         };
         let tied = self.tensors.contains_key(&first.of(Part::OutputScale));
         // No shape shows that a dictionary is kept orthogonal.
-        let own = self.config.map(|c| c.architecture);
+        let own = self.config().map(|c| c.architecture);
         let orthogonal = own.is_some_and(Architecture::has_orthogonal_dictionary);
         // What a head reads of its projection shows how many projections there are.
         let output = &first.weight(Part::Output);
@@ -142,19 +142,19 @@ impl Checkpoint {
             heads,
             head_width: self.head_width(projection, rows, if mhsa { 3 } else { 1 }, heads)?,
             pool,
-            step_size: self.config.map_or(OFFICIAL_STEP_SIZE, |c| c.step_size),
-            lambda: self.config.map_or(OFFICIAL_LAMBDA, |c| c.lambda),
+            step_size: self.config().map_or(OFFICIAL_STEP_SIZE, |c| c.step_size),
+            lambda: self.config().map_or(OFFICIAL_LAMBDA, |c| c.lambda),
         })
     }
 
     /// Patches along a side.
-    fn grid(&self, positions: &str, tokens: usize, d: usize) -> Result<usize> {
+    pub(super) fn grid(&self, positions: &str, tokens: usize, d: usize) -> Result<usize> {
         square_root(tokens.saturating_sub(1))
             .ok_or_else(|| self.misfit(positions, format!("[1, 1 + a square, {d}]")))
     }
 
     /// Layers whose first LayerNorm is there.
-    fn depth(&self, dialect: Dialect) -> usize {
+    pub(super) fn depth(&self, dialect: Dialect) -> usize {
         let norm = |layer| StepNames::of_step(dialect, layer, 0).norm();
         (0..)
             .take_while(|&layer| {
@@ -176,7 +176,7 @@ impl Checkpoint {
         Ok(rows / parts / heads)
     }
 
-    fn dimensions<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
+    pub(super) fn dimensions<const R: usize>(&self, name: &str) -> Result<[usize; R]> {
         let Some(entry) = self.tensors.get(name) else {
             let known = self.instead().or_else(|| self.headless());
             let unreadable = known.unwrap_or_else(|| Unreadable {
@@ -202,7 +202,7 @@ impl Checkpoint {
             .map_err(|_| self.misfit(name, format!("{R} axes")))
     }
 
-    fn misfit(&self, name: &str, wanted: String) -> Error {
+    pub(super) fn misfit(&self, name: &str, wanted: String) -> Error {
         let shape = self.tensors.get(name).map(|e| e.shape.clone());
         Error::shape(
             format!("{}: tensor {name}", self.path.display()),
@@ -235,6 +235,12 @@ impl Checkpoint {
             return unreadable(
                 "a CRATE-alpha network (conv1, D, D1)",
                 "its blocks are not those of CRATE, and are not supported",
+            );
+        }
+        if ends("decoder_pos_embed") {
+            return unreadable(
+                "a masked autoencoder (mask_token, decoder)",
+                "reconstruct pictures with whitebox reconstruct",
             );
         }
         if ends("mask_token") || begins("decoder") {

@@ -9,6 +9,7 @@
 //! | `ahead` | the next batch is made while a device works on this one |
 //! | `average` | the exponential moving average of the weights |
 //! | [`clip`] | gradients that are too long are scaled down |
+//! | [`masking`] | which patches an autoencoder does not see |
 //! | [`schedule`] | the course of learning rate and weight decay |
 //! | [`penalty`] | the sparse rate reduction as a term of the objective |
 //! | [`recipe`] | everything that fixes a run apart from network, data and seed |
@@ -21,6 +22,7 @@ mod ahead;
 pub mod augment;
 mod average;
 pub mod clip;
+pub mod masking;
 pub mod optimiser;
 pub mod penalty;
 pub mod rand_augment;
@@ -49,6 +51,7 @@ use shards::{Cut, Found};
 use state::State;
 use task::{Draw, Step, Task};
 pub use tasks::classify::{gradients, Classify, Objective};
+pub use tasks::reconstruct::Reconstruct;
 
 /// What one epoch came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,7 +91,7 @@ pub fn train<D: Runtime<f32> + Runs<T::Network>, T: Task<D>>(
     network: &mut T::Network,
     task: &T,
     recipe: &Recipe,
-    run: &Run<'_>,
+    run: &Circumstances<'_>,
     observer: &mut impl Observer<T::Network, T::Score>,
 ) -> Result<Vec<Epoch<T::Score>>> {
     recipe.check()?;
@@ -202,7 +205,7 @@ pub fn train<D: Runtime<f32> + Runs<T::Network>, T: Task<D>>(
 
 /// The circumstances of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Run<'a> {
+pub struct Circumstances<'a> {
     /// Fixes the order of the examples and all that is drawn for them.
     pub seed: u64,
     /// Threads; does not change the result.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::augment::Augmentation;
 use super::clip::ClipBy;
+use super::masking::Masking;
 use super::optimiser::{Decay, Method, Optimiser};
 use super::penalty::Penalty;
 use super::rand_augment::MAGNITUDES;
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::model::{Network, Runtime};
 
 /// The recipes that the program carries: name, contents of its file.
-const NAMED: [(&str, &str); 5] = [
+const NAMED: [(&str, &str); 7] = [
     ("demo", include_str!("../../experiments/recipes/demo.toml")),
     (
         "imagenet-paper",
@@ -32,10 +33,15 @@ const NAMED: [(&str, &str); 5] = [
         "finetune",
         include_str!("../../experiments/recipes/finetune.toml"),
     ),
+    (
+        "mae-demo",
+        include_str!("../../experiments/recipes/mae-demo.toml"),
+    ),
+    ("mae", include_str!("../../experiments/recipes/mae.toml")),
 ];
 
-/// Everything that fixes a training run apart from network, data and seed. Label smoothing, augmentation and penalty
-/// are for pictures with labels; other tasks do not read them.
+/// Everything that fixes a training run apart from network, data and seed. Augmentation is for pictures,
+/// label smoothing and penalty for their labels, masking for autoencoders; other tasks do not read them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -101,6 +107,9 @@ pub struct Recipe {
     /// What the objective holds besides the cross-entropy. Not part of the losses that are reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<Penalty>,
+    /// What an autoencoder does not see of its pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masking: Option<Masking>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -132,6 +141,7 @@ impl Recipe {
             freeze: Vec::new(),
             stop_at_loss: None,
             penalty: None,
+            masking: None,
             augmentation: Augmentation {
                 shift: 2,
                 flip: true,
@@ -268,6 +278,9 @@ impl Recipe {
         self.check_course()?;
         let ema = self.ema.unwrap_or(0.0);
         setting("ema", ema, (0.0..1.0).contains(&ema), "in [0, 1)")?;
+        let ratio = self.masking.unwrap_or_default().ratio;
+        let valid = (0.0..1.0).contains(&ratio);
+        setting("masking.ratio", ratio, valid, "in [0, 1)")?;
         if let Some(penalty) = self.penalty {
             let (weight, epsilon) = (penalty.weight, penalty.epsilon);
             setting("penalty.weight", weight, weight.is_finite(), "a number")?;
@@ -565,6 +578,7 @@ mod tests {
             ("augmentation.rand_augment.magnitude=31", "magnitude"),
             ("learning_rate=nan", "learning_rate"),
             ("ema=1.0", "ema"),
+            ("masking.ratio=1.0", "masking.ratio"),
             ("schedule=linear", "linear"),
             ("betas=[0.9, 1.0]", "betas"),
             ("betas=[0.9]", "array"),

@@ -9,7 +9,10 @@ use dfdx::prelude::{OwnedTape, Rank0, Tensor};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
-use crate::error::Result;
+use super::recipe::Recipe;
+use super::{Circumstances, Epoch, Observer};
+use crate::error::{Error, Result};
+use crate::model::checkpoint::Stored;
 use crate::model::{Network, Runtime};
 
 /// Something to train a network for.
@@ -81,6 +84,74 @@ pub trait Task<D: Runtime<f32>>: Sync {
     /// A value that is equal for equal tasks: kinds and sizes, hashes of the data. An interrupted training goes on
     /// with an equal task only; where two objects differ, the refusal names the keys.
     fn identity(&self, network: &Self::Network) -> serde_json::Value;
+}
+
+/// A task that is the same on every device.
+pub trait Portable: Sync {
+    /// What is trained, on the CPU.
+    type Network: Stored;
+    /// What the network is worth.
+    type Score: Scored;
+
+    /// How many examples an epoch has.
+    fn examples(&self) -> usize;
+
+    /// [`super::train`] on `device`; the observer sees networks on the CPU.
+    ///
+    /// # Errors
+    /// As there.
+    fn train_on<D: Runtime<f32>>(
+        &self,
+        device: &D,
+        network: &mut Self::Network,
+        recipe: &Recipe,
+        run: &Circumstances<'_>,
+        observer: &mut impl Observer<Self::Network, Self::Score>,
+    ) -> Result<Vec<Epoch<Self::Score>>>;
+}
+
+/// Shows an observer on the CPU the networks of another device.
+pub(super) struct Brought<'a, O, B> {
+    observer: &'a mut O,
+    back: B,
+    failure: Option<Error>,
+}
+
+impl<'a, O, B> Brought<'a, O, B> {
+    /// `back` brings a network to the CPU.
+    pub(super) fn to(observer: &'a mut O, back: B) -> Self {
+        let failure = None;
+        Self {
+            observer,
+            back,
+            failure,
+        }
+    }
+
+    /// What came of the run, if every network could be brought back.
+    pub(super) fn end<T>(self, run: Result<T>) -> Result<T> {
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => run,
+        }
+    }
+}
+
+impl<N, M, S, O: Observer<M, S>, B: Fn(&N) -> Result<M>> Observer<N, S> for Brought<'_, O, B> {
+    fn step(&mut self, step: usize, steps: usize, loss: f64) {
+        self.observer.step(step, steps, loss);
+    }
+
+    fn epoch(&mut self, epochs: &[Epoch<S>], network: &N) {
+        match (self.back)(network) {
+            Ok(network) => self.observer.epoch(epochs, &network),
+            Err(failure) => self.failure = Some(failure),
+        }
+    }
+
+    fn wants_to_stop(&self) -> bool {
+        self.failure.is_some() || self.observer.wants_to_stop()
+    }
 }
 
 /// What fixes all that is drawn at random for an example, beside its index.
@@ -162,7 +233,7 @@ mod tests {
     use crate::error::Error;
     use crate::model::parameters::{Init, Parameter, Visitor};
     use crate::seed;
-    use crate::train::{train, Epoch, Observer, Recipe, Run};
+    use crate::train::{train, Circumstances, Epoch, Observer, Recipe};
     use dfdx::prelude::*;
     use rand::Rng;
     use std::time::Duration;
@@ -322,7 +393,7 @@ mod tests {
     type Outcome = Result<(Vec<Vec<f32>>, Vec<Epoch<f64>>)>;
 
     fn trained(file: Option<&std::path::Path>, threads: usize, stop: Option<usize>) -> Outcome {
-        let run = Run {
+        let run = Circumstances {
             seed: 3,
             threads,
             state_file: file,
@@ -375,7 +446,7 @@ mod tests {
             warmup_epochs: 0.0,
             ..Recipe::demo()
         };
-        let run = Run {
+        let run = Circumstances {
             seed: 3,
             threads: 1,
             state_file: None,

@@ -5,7 +5,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{procedural, Split};
 use whitebox::measure::layerwise::{measure_input, Quantity};
 use whitebox::model::parameters::Values;
-use whitebox::model::{Classifier, Config, Path, Runtime};
+use whitebox::model::{Classifier, Config, Execution, Runtime};
 use whitebox::train::optimiser::{Decay, Method, Optimiser};
 use whitebox::train::{gradients, Objective};
 

@@ -3,6 +3,7 @@
 //! dfdx operations, checkpoints and training against the official code, gradients against finite differences.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod autoencoder;
 mod device;
 mod network;
 mod official;

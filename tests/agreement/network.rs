@@ -6,7 +6,7 @@ use ndarray::{concatenate, Array1, Array2, Axis};
 use whitebox::exact::layer::{crate_layer, LayerParameters};
 use whitebox::model::parameters::{Parameter, Values, Visitor};
 use whitebox::model::probe::{NoProbe, Recorder, Site};
-use whitebox::model::{Architecture, Classifier, Config, Path, Pool};
+use whitebox::model::{Architecture, Classifier, Config, Execution, Pool};
 use whitebox::vectorised::Instructions;
 
 use crate::support::{config, loss_and_gradients, network, wave, ARCHITECTURES};

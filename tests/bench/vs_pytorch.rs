@@ -831,7 +831,7 @@ impl<D: Runtime<f32>> Subject<D> {
                     train::gradients(network, labels, OBJECTIVE, *threads, |range| {
                         Ok(input[range.start * image..range.end * image].to_vec())
                     })?;
-                D::within(*threads, network, |network| {
+                D::within(*threads, &mut **network, |network| {
                     optimiser.step(network, &gradients, 1e-4)
                 })?
             }

@@ -280,7 +280,7 @@ fn an_encoder_without_head_is_given_one() {
         ("plain.pth", &[]),
     ] {
         succeed(&mut tune(name, flags));
-        let tuned = Checkpoint::read(&out).unwrap().config.unwrap();
+        let tuned = Checkpoint::read(&out).unwrap().config().unwrap();
         assert_eq!((tuned.classes, tuned.d), (10, 6), "{name}");
         std::fs::remove_file(&out).unwrap();
     }

@@ -86,7 +86,7 @@ fn every_architecture_trains_and_is_read_back_as_what_it_is() {
         "vit",
     ] {
         succeed(tiny_training(&out).args(["--architecture", word]));
-        let config = Checkpoint::read(&out).unwrap().config.unwrap();
+        let config = Checkpoint::read(&out).unwrap().config().unwrap();
         assert_eq!(serde_json::json!(config.architecture), word);
         let mut evaluate = whitebox();
         evaluate
@@ -123,7 +123,7 @@ fn networks_that_follow_the_derivation_stay_on_it_and_go_on_to_the_same_bytes() 
     child.wait().unwrap();
     succeed(&mut train(&killed, "2"));
     let [whole, killed] = [whole, killed].map(|path| Checkpoint::read(&path).unwrap());
-    let config = whole.config.unwrap();
+    let config = whole.config().unwrap();
     let [whole, killed] = [whole, killed].map(|checkpoint| {
         let network: Classifier<f32, Cpu> = checkpoint.network(config, &Cpu::default()).unwrap();
         network.parameters()
@@ -175,7 +175,7 @@ fn what_a_recipe_freezes_stays_as_it_was_and_the_rest_is_trained() {
     let freeze = r#"freeze=["qkv.weight", "norm.bias"]"#;
     succeed(tiny_training(&out).args(["--set", freeze]));
     let checkpoint = Checkpoint::read(&out).unwrap();
-    let config = checkpoint.config.unwrap();
+    let config = checkpoint.config().unwrap();
     let trained: Classifier<f32, Cpu> = checkpoint.network(config, &Cpu::default()).unwrap();
     let start: Classifier<f32, Cpu> = Classifier::new(config, 0, &Cpu::default()).unwrap();
     for (trained, start) in trained.parameters().iter().zip(start.parameters()) {
@@ -198,7 +198,7 @@ fn an_average_of_the_weights_is_what_is_evaluated_and_kept() {
     let weights = |ema: &str| {
         succeed(tiny_training(&out).args(["--set", ema]));
         let network = Checkpoint::read(&out).unwrap();
-        let network = network.network(network.config.unwrap(), &Cpu::default());
+        let network = network.network(network.config().unwrap(), &Cpu::default());
         network.unwrap().parameters()
     };
     let distance = |a: &[Values<f32>], b: &[Values<f32>]| -> f64 {
@@ -277,7 +277,7 @@ fn a_fine_tuned_network_is_what_evaluate_says_it_is() {
     let course = std::fs::read_to_string(folder.path().join("tuned.safetensors.csv")).unwrap();
     assert_eq!(course.lines().count(), 3, "{course}");
     let checkpoint = Checkpoint::read(&out).unwrap();
-    assert_eq!(checkpoint.config.unwrap().image_size, [42, 42]);
+    assert_eq!(checkpoint.config().unwrap().image_size, [42, 42]);
     let training = checkpoint.training.unwrap();
     assert_eq!(training["start"]["sha256"].as_str().unwrap().len(), 64);
 }

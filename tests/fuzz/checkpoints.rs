@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dfdx::prelude::Cpu;
 use safetensors::SafeTensors;
-use whitebox::model::checkpoint::{self, Checkpoint};
+use whitebox::model::checkpoint::{self, Checkpoint, Description};
 use whitebox::model::{hub, Classifier, Config, Pool};
 use whitebox::Result;
 
@@ -128,7 +128,7 @@ fn read_torch(path: &Path) -> Result<()> {
 
 fn read_entry(path: &Path, key: Option<&str>) -> Result<()> {
     let checkpoint = Checkpoint::read_entry(path, key)?;
-    let config = match checkpoint.config {
+    let config = match checkpoint.config() {
         Some(config) => config,
         None => checkpoint.infer(2, Pool::Cls, 1, Some(3))?,
     };
@@ -164,7 +164,7 @@ fn written() -> Vec<u8> {
 fn configuration() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
-    hub::write_config(&path, &config()).unwrap();
+    hub::write_config(&path, &Description::Classifier(config())).unwrap();
     std::fs::read(path).unwrap()
 }
 

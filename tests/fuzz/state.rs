@@ -7,7 +7,7 @@ use dfdx::prelude::Cpu;
 use whitebox::data::{procedural, Images, Split};
 use whitebox::model::{Classifier, Config};
 use whitebox::train::augment::Augmentation;
-use whitebox::train::{train, Classify, Epoch, Observer, Recipe, Run, Score};
+use whitebox::train::{train, Circumstances, Classify, Epoch, Observer, Recipe, Score};
 use whitebox::{Error, Result};
 
 use crate::Format;
@@ -50,7 +50,7 @@ fn trained(state: &Path, steps: usize) -> Result<Vec<Vec<f32>>> {
         ..Recipe::demo()
     };
     let mut network: Classifier<f32, Cpu> = Classifier::new(config, 0, &Cpu::default())?;
-    let run = Run {
+    let run = Circumstances {
         seed: 0,
         threads: 1,
         state_file: Some(state),

@@ -1,7 +1,7 @@
 //! The CPU kernels against composed dfdx operations, over random sizes.
 
 use proptest::prelude::*;
-use whitebox::model::{Config, Path, Pool};
+use whitebox::model::{Config, Execution, Pool};
 
 use crate::support::{loss_and_gradients, network, wave, ARCHITECTURES};
 

@@ -18,5 +18,5 @@ pub mod union;
 pub use bases::Bases;
 pub use matrices::{gaussian, orthogonal_bases, orthonormal};
 pub use spectral::{Groups, SpectralGroups};
-pub use tokens::Tokens;
+pub use tokens::TokenKind;
 pub use union::{SubspaceTokens, UnionOfSubspaces};

@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// How tokens are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tokens {
+pub enum TokenKind {
     /// Of a union of subspaces.
     #[serde(rename = "union of subspaces")]
     Union,
@@ -17,7 +17,7 @@ pub enum Tokens {
     Isotropic,
 }
 
-impl Tokens {
+impl TokenKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Union, Self::Isotropic];
 
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn tokens_without_structure_share_the_bases_and_nothing_else() {
         let model = UnionOfSubspaces::new(2, 4, 200, 0.0);
-        let [union, isotropic] = Tokens::ALL.map(|t| t.draw(&model, 5, 1, "isotropic").unwrap());
+        let [union, isotropic] = TokenKind::ALL.map(|t| t.draw(&model, 5, 1, "isotropic").unwrap());
         assert_eq!(union.bases, isotropic.bases);
         let foreign = |drawn: &SubspaceTokens| {
             let other = union.bases.index_axis(ndarray::Axis(0), 1);

@@ -251,8 +251,8 @@ impl<'a> Back<'a> {
         }
     }
 
-    fn rows(&self, tile: &Tile) -> Tokens<'_> {
-        Tokens {
+    fn rows(&self, tile: &Tile) -> TileTokens<'_> {
+        TileTokens {
             largest: &self.largest[tile.range()],
             inverse: &self.inverse[tile.range()],
             r: &self.r[tile.range()],
@@ -402,7 +402,7 @@ impl Tile {
 
 /// Of each token of a tile its largest score, the inverse of its sum of exponentials, and `r`.
 #[derive(Debug, Clone, Copy)]
-pub struct Tokens<'a> {
+pub struct TileTokens<'a> {
     largest: &'a [f32],
     inverse: &'a [f32],
     r: &'a [f32],
@@ -428,7 +428,7 @@ vectorised! {
     pub fn one_way(
         scores: &[f32],
         da: &[f32],
-        tokens: Tokens<'_>,
+        tokens: TileTokens<'_>,
         scale: f32,
         a: &mut [f32],
         ds: &mut [f32]
@@ -458,8 +458,8 @@ vectorised! {
     pub fn two_ways(
         scores: &[f32],
         da: &[f32],
-        tall: Tokens<'_>,
-        wide: Tokens<'_>,
+        tall: TileTokens<'_>,
+        wide: TileTokens<'_>,
         scale: f32,
         across: &mut [f32],
         along: &mut [f32]

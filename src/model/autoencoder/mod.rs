@@ -5,12 +5,14 @@
 //! both halves have one width.
 
 mod config;
+mod infer;
 mod positions;
 mod visit;
 
 pub use config::{
     AutoencoderConfig, Kind, AUTOENCODER_PRESETS, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE,
 };
+pub use infer::Unseen;
 pub use positions::sine_positions;
 
 use dfdx::prelude::*;

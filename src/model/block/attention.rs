@@ -1,13 +1,16 @@
 //! What MSSA and MHSA share: one map a head, an output projection, and the kernel.
 
 use dfdx::prelude::*;
+use ndarray::Array3;
 
 use super::kernel::Copied;
+use crate::exact::coding_rate::bases_from_projection;
 use crate::fused::attention::{self, Roles};
 use crate::fused::buffer::Buffer;
 use crate::fused::product::Panels;
 use crate::fused::stack;
 use crate::mask::Mask;
+use crate::model::doubles::widened;
 use crate::model::linear::Linear;
 use crate::model::ordered::{Affine, Norm};
 use crate::model::probe::{Probe, Site};
@@ -74,6 +77,17 @@ fn hidden<E: Real, D: Device<E>>(
     device
         .try_tensor_from_vec(values, (n, n))?
         .try_broadcast_like::<_, Axes2<0, 1>>(&(b, heads, n, n))
+}
+
+/// `W_1, ..., W_K`, (K, d, p), of an output projection: it adds `sum_k W_k` times what head `k` made.
+///
+/// # Errors
+/// [`crate::Error::Shape`] if the memory of its weight cannot be read as one matrix.
+pub(super) fn output_blocks<E: Real, D: Device<E>>(
+    output: &Linear<E, D>,
+    heads: usize,
+) -> crate::Result<Array3<f64>> {
+    bases_from_projection(widened(&output.weight)?.t(), heads)
 }
 
 /// Parameters of an attention in the kernel's order.

@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use ndarray::{s, Array3};
 
-use super::attention::{attend, give_linear, take_linear, AttentionCopy, Place};
+use super::attention::{attend, give_linear, output_blocks, take_linear, AttentionCopy, Place};
 use super::kernel::{Around, Copied, Kernel, Order};
 use super::Form;
 use crate::error::Result;
@@ -156,10 +156,8 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mhsa<E, D> {
     }
 
     fn output_blocks(&self) -> Result<Option<Array3<f64>>> {
-        let blocks = self.output.as_ref().map(|linear| {
-            let weight = widened(&linear.weight)?;
-            bases_from_projection(weight.t(), self.heads)
-        });
+        let blocks = self.output.as_ref();
+        let blocks = blocks.map(|output| output_blocks(output, self.heads));
         blocks.transpose()
     }
 }

@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use ndarray::Array3;
 
-use super::attention::{attend, give_linear, take_linear, AttentionCopy, Place};
+use super::attention::{attend, give_linear, output_blocks, take_linear, AttentionCopy, Place};
 use super::kernel::{Around, Copied, Kernel, Order};
 use super::Form;
 use crate::error::Result;
@@ -176,10 +176,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mssa<E, D> {
     fn output_blocks(&self) -> Result<Option<Array3<f64>>> {
         match &self.output {
             Output::Identity => Ok(None),
-            Output::Free(linear) => {
-                let weight = widened(&linear.weight)?;
-                bases_from_projection(weight.t(), self.heads).map(Some)
-            }
+            Output::Free(output) => output_blocks(output, self.heads).map(Some),
             Output::Tied(scale) => Ok(self.bases()?.map(|bases| bases * number(scale))),
         }
     }

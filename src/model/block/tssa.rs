@@ -3,7 +3,7 @@
 use dfdx::prelude::*;
 use ndarray::Array3;
 
-use super::attention::Place;
+use super::attention::{output_blocks, Place};
 use super::kernel::Kernel;
 use super::Form;
 use crate::error::Result;
@@ -147,8 +147,7 @@ impl<E: Real, D: Device<E>> Form<E, D> for Tssa<E, D> {
 
     fn output_blocks(&self) -> Result<Option<Array3<f64>>> {
         let (heads,) = *self.temperatures.shape();
-        let weight = widened(&self.output.weight)?;
-        bases_from_projection(weight.t(), heads).map(Some)
+        output_blocks(&self.output, heads).map(Some)
     }
 }
 

@@ -15,7 +15,8 @@ use crate::train::penalty::Penalty;
 use crate::train::recipe::Recipe;
 use crate::train::score::{evaluate, Score};
 use crate::train::shards::{self, Cut, Found};
-use crate::train::task::{Draw, Figure, Loss, Scored, Task};
+use crate::train::task::{Brought, Draw, Figure, Loss, Portable, Scored, Task};
+use crate::train::{train, Circumstances, Epoch, Observer};
 
 /// Images per shard.
 const SHARD: usize = 16;
@@ -118,6 +119,32 @@ impl<D: Runtime<f32>> Task<D> for Classify<'_> {
             "images": self.images.sha256,
             "held_out": self.held_out.sha256,
         })
+    }
+}
+
+impl Portable for Classify<'_> {
+    type Network = Classifier<f32, Cpu>;
+    type Score = Score;
+
+    fn examples(&self) -> usize {
+        self.images.len()
+    }
+
+    fn train_on<D: Runtime<f32>>(
+        &self,
+        device: &D,
+        network: &mut Self::Network,
+        recipe: &Recipe,
+        run: &Circumstances<'_>,
+        observer: &mut impl Observer<Self::Network, Score>,
+    ) -> Result<Vec<Epoch<Score>>> {
+        let mut moved = network.on(device)?;
+        let back = |network: &Classifier<f32, D>| network.on(&Cpu::default());
+        let mut brought = Brought::to(observer, back);
+        let epochs = train(&mut moved, self, recipe, run, &mut brought);
+        let epochs = brought.end(epochs)?;
+        *network = moved.on(&Cpu::default())?;
+        Ok(epochs)
     }
 }
 

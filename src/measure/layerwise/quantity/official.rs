@@ -6,7 +6,7 @@ use ndarray::{s, ArrayView2, ArrayView3};
 use super::Of::{At, Plain};
 use super::{Entry, Quantity, View};
 use crate::error::Result;
-use crate::exact::official_rate::{projection_rate, Tokens, OFFICIAL_EPSILON_SQUARED};
+use crate::exact::official_rate::{projection_rate, Lengths, OFFICIAL_EPSILON_SQUARED};
 use crate::exact::scale_free::unit_projection_rate;
 use crate::model::probe::Site;
 
@@ -16,13 +16,13 @@ quantities! {
         Plain(|view| Ok(view.official()?.total));
     /// `R^c` of projected tokens of length 1, as the official code has it, at a precision.
     PROJECTION_RATE = "projection_rate", "nats", [PROJECTION],
-        At(|view, epsilon| projected(view, 0, Tokens::Unit, epsilon));
+        At(|view, epsilon| projected(view, 0, Lengths::Unit, epsilon));
     /// `R^c` of projected tokens of their own lengths, at a precision.
     PROJECTION_RATE_AS_IS = "projection_rate_as_is", "nats", [PROJECTION],
-        At(|view, epsilon| projected(view, 0, Tokens::AsTheyAre, epsilon));
+        At(|view, epsilon| projected(view, 0, Lengths::AsTheyAre, epsilon));
     /// [`Quantity::PROJECTION_RATE`] without the class token.
     PROJECTION_RATE_WITHOUT_CLASS = "projection_rate_without_class", "nats", [PROJECTION],
-        At(|view, epsilon| projected(view, 1, Tokens::Unit, epsilon));
+        At(|view, epsilon| projected(view, 1, Lengths::Unit, epsilon));
     /// [`Quantity::OFFICIAL_RATE`] with an orthonormal basis of every learned subspace.
     OFFICIAL_RATE_ORTHONORMAL = "official_rate_orthonormal", "nats", [NORMALISED_INPUT],
         Plain(|view| with(view, view.operators().frames.view()));
@@ -41,7 +41,7 @@ quantities! {
 }
 
 /// Of the recorded projections, from the token `first` on.
-fn projected(view: &View<'_>, first: usize, scaling: Tokens, epsilon: f64) -> Result<f64> {
+fn projected(view: &View<'_>, first: usize, scaling: Lengths, epsilon: f64) -> Result<f64> {
     let tokens = view.recorded(Site::PROJECTION)?.slice_move(s![first.., ..]);
     let heads = view.operators().bases.dim().0;
     Ok(projection_rate(tokens, heads, scaling, epsilon)?.total)

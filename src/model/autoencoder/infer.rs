@@ -1,0 +1,98 @@
+//! The sizes of an autoencoder from the names and shapes of its parameters.
+
+use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
+use crate::error::{Error, Result};
+use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::names::{Dialect, Half, Part, StepNames};
+
+/// What no tensor of an autoencoder shows.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Unseen {
+    /// Heads of the encoder.
+    pub heads: Option<usize>,
+    /// Heads of the decoder; none: those of the encoder.
+    pub decoder_heads: Option<usize>,
+    /// The weight of ISTA's threshold.
+    pub lambda: Option<f64>,
+}
+
+impl Checkpoint {
+    /// The configuration that the file carries, or that the tensors' names and shapes imply with what they do not show;
+    /// the step size is the official one.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Shape`] naming the tensor that is missing or does not fit, [`Error::Argument`] naming
+    /// what has to be given because no file holds it, or contradicts what this one carries.
+    pub fn autoencoder_config(&self, unseen: Unseen) -> Result<AutoencoderConfig> {
+        if let Some(Description::Autoencoder(own)) = self.description {
+            let given = [
+                ("`heads`", unseen.heads.map(|k| k as f64), own.heads as f64),
+                (
+                    "`decoder-heads`",
+                    unseen.decoder_heads.map(|k| k as f64),
+                    own.decoder_heads as f64,
+                ),
+                ("`lambda`", unseen.lambda, own.lambda),
+            ];
+            let wrong = given
+                .into_iter()
+                .find(|(_, given, own)| given.is_some_and(|given| given != *own));
+            return match wrong {
+                None => Ok(own),
+                Some((flag, given, own)) => Err(Error::argument(
+                    flag,
+                    format!("the {own} that {} names", self.path().display()),
+                    given.unwrap_or_default().to_string(),
+                    "leave it out",
+                )),
+            };
+        }
+        let [_, _, d] = self.dimensions("mask_token")?;
+        let [embedded, channels, p1, p2] = self.dimensions("patch_embed.proj.weight")?;
+        if embedded != d {
+            return Err(self.misfit("patch_embed.proj.weight", format!("[{d}, channels, p, p]")));
+        }
+        let table = "decoder_pos_embed";
+        let [_, tokens, _] = self.dimensions(table)?;
+        let grid = self.grid(table, tokens, d)?;
+        let dialects = |half| [Dialect::CrateMae(half), Dialect::VitMae(half)];
+        let [crate_mae, _] = dialects(Half::Encoder)
+            .map(|dialect| StepNames::of_step(dialect, 0, 0).weight(Part::Projection));
+        let kind = match self.tensors.contains_key(&crate_mae) {
+            true => Kind::CrateMae,
+            false => Kind::VitMae,
+        };
+        let depth = |half| self.depth(dialects(half)[usize::from(kind == Kind::VitMae)]);
+        let ask = |flag: &str, what: &str| {
+            let wanted = format!("{what}, which no tensor shows");
+            let remedy = format!("give {flag}");
+            Error::argument(flag, wanted, "none", remedy)
+        };
+        let heads = unseen
+            .heads
+            .ok_or_else(|| ask("`heads`", "the number of heads"))?;
+        let lambda = match (kind, unseen.lambda) {
+            (_, Some(lambda)) => lambda,
+            (Kind::VitMae, None) => 0.0,
+            (Kind::CrateMae, None) => {
+                let what = "the weight of ISTA's threshold (of published files 0.5 or 5.0)";
+                return Err(ask("`lambda`", what));
+            }
+        };
+        let config = AutoencoderConfig {
+            kind,
+            image_size: [p1, p2].map(|side| grid.saturating_mul(side)),
+            patch_size: [p1, p2],
+            channels,
+            d,
+            encoder_depth: depth(Half::Encoder),
+            decoder_depth: depth(Half::Decoder),
+            heads,
+            decoder_heads: unseen.decoder_heads.unwrap_or(heads),
+            step_size: OFFICIAL_STEP_SIZE,
+            lambda,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
