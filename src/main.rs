@@ -1,5 +1,5 @@
 //! The `whitebox` command: coding rates of token files, forward passes of checkpoints, training,
-//! fine-tuning, evaluation.
+//! fine-tuning, evaluation, reconstruction.
 
 mod commands;
 
@@ -26,12 +26,14 @@ enum Command {
     Rate(commands::rate::Arguments),
     /// Logits of a checkpoint for images in an .npy file, and its layer-wise measurement.
     Forward(commands::forward::Arguments),
-    /// Train a CRATE classifier.
+    /// Train a CRATE classifier or masked autoencoder, or a transformer.
     Train(commands::train::Arguments),
     /// Train a classifier further on other images.
     Finetune(commands::finetune::Arguments),
     /// Accuracy of a checkpoint on held-out images.
     Evaluate(commands::evaluate::Arguments),
+    /// Pictures that a masked autoencoder fills in, side by side as PNG.
+    Reconstruct(commands::reconstruct::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -42,5 +44,6 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Finetune(arguments) => commands::finetune::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
     })
 }

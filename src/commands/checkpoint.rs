@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
 use whitebox::model::checkpoint::Checkpoint;
-use whitebox::model::{Classifier, Pool};
+use whitebox::model::{Classifier, Network, Pool};
 use whitebox::{Error, Result};
 
+/// The flags that name a network in a file.
 #[derive(Debug, clap::Args)]
-pub(crate) struct CheckpointArguments {
+pub(crate) struct FileArguments {
     /// Trained network: safetensors with the official parameter names, a file of torch.save (.pth,
     /// .pth.tar, .t7), or a folder with model.safetensors or its index, and config.json.
     #[arg(long, value_name = "FILE|DIR")]
@@ -20,6 +21,12 @@ pub(crate) struct CheckpointArguments {
     /// Leave out tensors that are no parameter of the network, and list them, instead of refusing the file.
     #[arg(long)]
     allow_extra: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckpointArguments {
+    #[command(flatten)]
+    pub(crate) file: FileArguments,
     /// Heads; no tensor's shape shows it. Not needed for checkpoints written here.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     heads: Option<u32>,
@@ -29,6 +36,30 @@ pub(crate) struct CheckpointArguments {
     /// Image channels.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     channels: Option<u32>,
+}
+
+impl FileArguments {
+    pub(crate) fn read(&self) -> Result<Checkpoint> {
+        let mut checkpoint = Checkpoint::read_entry(&self.checkpoint, self.key.as_deref())?;
+        checkpoint.allow_extra = self.allow_extra;
+        Ok(checkpoint)
+    }
+
+    /// Says on standard error what is not as in the plainest checkpoint.
+    pub(crate) fn report(&self, network: &impl Network<f32, Cpu>, checkpoint: &Checkpoint) {
+        let path = checkpoint.path().display();
+        for note in &checkpoint.notes {
+            eprintln!("note: {path}: {note}");
+        }
+        if self.key.is_none() && !checkpoint.others.is_empty() {
+            let others = checkpoint.others.join(", ");
+            eprintln!("note: {path}: other networks to choose with --key: {others}");
+        }
+        let left_out = checkpoint.left_out(network);
+        if !left_out.is_empty() {
+            eprintln!("note: {path}: left out {}", left_out.join(", "));
+        }
+    }
 }
 
 impl CheckpointArguments {
@@ -43,8 +74,7 @@ impl CheckpointArguments {
     }
 
     fn read(&self, headless: Option<usize>) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        let mut checkpoint = Checkpoint::read_entry(&self.checkpoint, self.key.as_deref())?;
-        checkpoint.allow_extra = self.allow_extra;
+        let checkpoint = self.file.read()?;
         let own = checkpoint.config();
         let config = match (own, self.heads, self.pool, self.channels) {
             (Some(config), None, None, None) => config,
@@ -64,7 +94,7 @@ impl CheckpointArguments {
                 if let Some(known) = known.filter(|&known| known != heads) {
                     return Err(Error::argument(
                         "--heads",
-                        format!("the {known} that {} names", self.checkpoint.display()),
+                        format!("the {known} that {} names", self.file.checkpoint.display()),
                         heads.to_string(),
                         "leave it out",
                     ));
@@ -83,18 +113,8 @@ impl CheckpointArguments {
 
     /// Says on standard error what is not as in the plainest checkpoint.
     fn report(&self, network: &Classifier<f32, Cpu>, checkpoint: &Checkpoint) {
+        self.file.report(network, checkpoint);
         let path = checkpoint.path().display();
-        for note in &checkpoint.notes {
-            eprintln!("note: {path}: {note}");
-        }
-        if self.key.is_none() && !checkpoint.others.is_empty() {
-            let others = checkpoint.others.join(", ");
-            eprintln!("note: {path}: other networks to choose with --key: {others}");
-        }
-        let left_out = checkpoint.left_out(network);
-        if !left_out.is_empty() {
-            eprintln!("note: {path}: left out {}", left_out.join(", "));
-        }
         let config = network.config();
         if let Some((name, heads)) = config.published_with_other_heads() {
             eprintln!(

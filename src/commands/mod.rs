@@ -6,4 +6,5 @@ pub(crate) mod evaluate;
 pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod rate;
+pub(crate) mod reconstruct;
 pub(crate) mod train;

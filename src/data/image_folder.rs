@@ -89,10 +89,7 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
     let name = format!("{} {word}", folder.display());
     let classes = class_names.len();
     let (paths, labels): (Vec<PathBuf>, Vec<usize>) = pictures.into_iter().unzip();
-    let normalisation = Normalisation {
-        mean: vec![0.485, 0.456, 0.406],
-        deviation: vec![0.229, 0.224, 0.225],
-    };
+    let normalisation = normalisation();
     let shape = [3, CROP, CROP];
     let mut images = if limit.is_none() {
         Images::of_files(name, shape, classes, paths, labels, normalisation)?
@@ -184,6 +181,24 @@ fn numbers_as_text(names: &[String]) -> Option<String> {
          write them with leading zeros for the order of numbers",
         names[class]
     ))
+}
+
+/// Pictures of no class, prepared as ImageNet is for a network that reads `size`.
+///
+/// # Errors
+/// [`Error::Io`] if a file is not there.
+pub fn pictures(files: Vec<PathBuf>, [height, width]: [usize; 2]) -> Result<Images> {
+    let labels = vec![0; files.len()];
+    let shape = [3, height, width];
+    Images::of_files("pictures", shape, 1, files, labels, normalisation())
+}
+
+/// ImageNet's.
+fn normalisation() -> Normalisation {
+    Normalisation {
+        mean: vec![0.485, 0.456, 0.406],
+        deviation: vec![0.229, 0.224, 0.225],
+    }
 }
 
 /// A picture as the official evaluation cuts it for a network that reads squares of `side` pixels.

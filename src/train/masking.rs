@@ -53,18 +53,36 @@ impl Masking {
             return patches;
         }
         for patch in patches.chunks_exact_mut(width) {
-            let count = patch.len() as f64;
-            let mean = patch.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
-            let squares = patch.iter().map(|&x| (f64::from(x) - mean).powi(2));
-            // Unbiased, as PyTorch's.
-            let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
-            let scale = 1.0 / (variance + EPSILON).sqrt();
+            let (mean, scale) = moments(patch);
             for x in patch.iter_mut() {
                 *x = ((f64::from(*x) - mean) * scale) as f32;
             }
         }
         patches
     }
+
+    /// Undoes [`Masking::targets`] with the true moments of each patch, for pictures of what a network found.
+    pub fn restore(&self, patches: &[f32], found: &mut [f32], width: usize) {
+        let pairs = patches
+            .chunks_exact(width)
+            .zip(found.chunks_exact_mut(width));
+        for (patch, found) in pairs {
+            let (mean, scale) = moments(patch);
+            for x in found.iter_mut() {
+                *x = (f64::from(*x) / scale + mean) as f32;
+            }
+        }
+    }
+}
+
+/// Mean, and the inverse deviation by which a patch is scaled.
+fn moments(patch: &[f32]) -> (f64, f64) {
+    let count = patch.len() as f64;
+    let mean = patch.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let squares = patch.iter().map(|&x| (f64::from(x) - mean).powi(2));
+    // Unbiased, as PyTorch's.
+    let variance = squares.sum::<f64>() / (count - 1.0).max(1.0);
+    (mean, 1.0 / (variance + EPSILON).sqrt())
 }
 
 #[cfg(test)]
@@ -125,6 +143,13 @@ mod tests {
             .zip(wanted)
             .any(|(t, w)| (t - w).abs() > 1e-6);
         assert!(!far, "{targets:?}");
+        let mut restored = targets;
+        normalised.restore(&[1.0, 2.0, 3.0, 7.0, 7.0, 7.0], &mut restored, 3);
+        let far = restored
+            .iter()
+            .zip([1.0, 2.0, 3.0, 7.0, 7.0, 7.0])
+            .any(|(t, w)| (t - w).abs() > 1e-6);
+        assert!(!far, "{restored:?}");
         assert_eq!(masking(0.5).targets(vec![3.0, 4.0], 2), [3.0, 4.0]);
     }
 }
