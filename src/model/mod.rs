@@ -1,4 +1,7 @@
-//! The networks, on dfdx, with every size known at run time.
+//! The networks, on dfdx, with every size known at run time. A network is an embedding, one or two stacks of layers and a
+//! head; a layer is data, a list of steps. Imports [`crate::exact`], [`crate::fused`], which only [`kernels`] and
+//! [`block`] put to work, and [`crate::data`], for whether images fit; neither training nor measuring. Begin with
+//! [`classifier`], then [`block`].
 //!
 //! | file | what |
 //! |---|---|

@@ -1,5 +1,7 @@
 //! Training, of any network for any [`task`]: fixed shards of a batch on as many threads as there are, gradients
-//! added in the order of the shards, so that the thread count cannot change a weight.
+//! added in the order of the shards, so that the thread count cannot change a weight. Imports [`crate::model`],
+//! [`crate::data`], [`crate::exact`] and [`crate::fused`]; no file names and no terminal, which are the harness's. Begin
+//! with [`task`], then [`train`].
 //!
 //! | file | what |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The tasks.
+//! The tasks: each a file, with the examples it draws, the loss it puts on the tape and the score it keeps.
 //!
 //! | file | what |
 //! |---|---|
