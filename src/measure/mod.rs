@@ -14,6 +14,7 @@
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`entropy`] | entropy of a density from points |
 //! | [`growth`] | growth of the ratio of signal to noise over layers |
+//! | [`halves`] | an autoencoder's encoder and decoder, layer by layer |
 //! | [`inversion`] | whether layers of a decoder undo those of an encoder |
 //! | [`layerwise`] | what there is to measure at every layer |
 //! | [`linear`] | the linear classifier on pixels |
@@ -38,6 +39,7 @@ pub mod denoising;
 pub mod descent;
 pub mod entropy;
 pub mod growth;
+pub mod halves;
 pub mod inversion;
 pub mod layerwise;
 pub mod linear;

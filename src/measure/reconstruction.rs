@@ -13,6 +13,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::exact::single_threaded_blas;
+use crate::model::patches::{Order, Patches};
 
 /// How far a pixel of [`harmonic`] is moved beyond the mean of its neighbours, over how far it was from it: what takes
 /// the fewest sweeps over pictures of 28 pixels with three patches of four removed.
@@ -31,52 +32,36 @@ const RIDGE: f64 = 1e-3;
 /// Pictures per piece of the sums of [`SecondMoments`].
 const PIECE: usize = 500;
 
-/// How patches make up a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    /// Rows and columns of patches; patches are in the order of reading.
-    pub grid: [usize; 2],
-    /// Rows and columns of pixels of a patch; its numbers are in the order of reading, the channels of a pixel side by
-    /// side: `(p1 p2 c)`.
-    pub patch_size: [usize; 2],
-    /// Numbers of a pixel.
-    pub channels: usize,
+/// The patch that has a pixel of the picture, and the place there of its number, the channels of a pixel side by side.
+fn place(geometry: &Patches, y: usize, x: usize, channel: usize) -> (usize, usize) {
+    let [height, width] = geometry.patch_size;
+    let [_, columns] = geometry.grid();
+    let patch = y / height * columns + x / width;
+    let pixel = y % height * width + x % width;
+    (patch, pixel * geometry.channels + channel)
 }
 
-impl Geometry {
-    /// The patch that has a pixel of the picture, and the place there of its number.
-    fn place(&self, y: usize, x: usize, channel: usize) -> (usize, usize) {
-        let [height, width] = self.patch_size;
-        let patch = y / height * self.grid[1] + x / width;
-        let pixel = y % height * width + x % width;
-        (patch, pixel * self.channels + channel)
-    }
+/// The square of the distance of two patches, in patches.
+fn square(geometry: &Patches, a: usize, b: usize) -> f64 {
+    let [_, columns] = geometry.grid();
+    let rows_apart = (a / columns).abs_diff(b / columns);
+    let columns_apart = (a % columns).abs_diff(b % columns);
+    (rows_apart * rows_apart + columns_apart * columns_apart) as f64
+}
 
-    /// The square of the distance of two patches, in patches.
-    fn square(&self, a: usize, b: usize) -> f64 {
-        let columns = self.grid[1];
-        let rows_apart = (a / columns).abs_diff(b / columns);
-        let columns_apart = (a % columns).abs_diff(b % columns);
-        (rows_apart * rows_apart + columns_apart * columns_apart) as f64
+/// Refuses patches of other pictures, and an order in which channels are not side by side.
+fn check_cut(geometry: &Patches, patches: ArrayView3<'_, f32>) -> Result<()> {
+    let (_, count, width) = patches.dim();
+    let wanted = (geometry.count(), geometry.width());
+    if (count, width) == wanted && geometry.order == Order::ChannelLast {
+        return Ok(());
     }
-
-    fn check(&self, patches: ArrayView3<'_, f32>) -> Result<()> {
-        let (_, count, width) = patches.dim();
-        let [rows, columns] = self.grid;
-        let wanted = (
-            rows * columns,
-            self.patch_size[0] * self.patch_size[1] * self.channels,
-        );
-        if (count, width) == wanted {
-            return Ok(());
-        }
-        Err(Error::shape(
-            "patches",
-            format!("(images, {}, {})", wanted.0, wanted.1),
-            format!("{:?}", patches.dim()),
-            "give the geometry that the pictures were cut by",
-        ))
-    }
+    Err(Error::shape(
+        "patches",
+        format!("(images, {}, {}), channel fastest", wanted.0, wanted.1),
+        format!("{:?} {:?}", patches.dim(), geometry.order),
+        "say how the pictures were cut",
+    ))
 }
 
 /// Mean over the removed patches of all pictures of the mean over a patch of `(prediction - target)^2`: the loss of a
@@ -183,9 +168,9 @@ pub fn mean_image(mean: ArrayView2<'_, f32>, images: usize) -> Array3<f32> {
 pub fn visible_mean(
     patches: ArrayView3<'_, f32>,
     mask: ArrayView2<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
 ) -> Result<Array3<f32>> {
-    geometry.check(patches)?;
+    check_cut(geometry, patches)?;
     in_painted(patches, mask, |own, removed| {
         let flat = flattened(own, geometry.channels);
         Ok(weighted(&flat, removed, |_, _| 1.0))
@@ -204,10 +189,10 @@ pub fn visible_mean(
 pub fn gaussian_contents(
     patches: ArrayView3<'_, f32>,
     mask: ArrayView2<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
     sigma: f64,
 ) -> Result<Array3<f32>> {
-    geometry.check(patches)?;
+    check_cut(geometry, patches)?;
     check_sigma(sigma)?;
     in_painted(patches, mask, |own, removed| {
         Ok(near(&own.mapv(f64::from), removed, geometry, sigma))
@@ -225,10 +210,10 @@ pub fn gaussian_contents(
 pub fn gaussian_means(
     patches: ArrayView3<'_, f32>,
     mask: ArrayView2<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
     sigma: f64,
 ) -> Result<Array3<f32>> {
-    geometry.check(patches)?;
+    check_cut(geometry, patches)?;
     check_sigma(sigma)?;
     in_painted(patches, mask, |own, removed| {
         let flat = flattened(own, geometry.channels);
@@ -250,9 +235,9 @@ pub fn gaussian_means(
 pub fn harmonic(
     patches: ArrayView3<'_, f32>,
     mask: ArrayView2<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
 ) -> Result<Array3<f32>> {
-    geometry.check(patches)?;
+    check_cut(geometry, patches)?;
     in_painted(patches, mask, |own, removed| {
         let mut painted = Array2::<f32>::zeros(own.dim());
         for channel in 0..geometry.channels {
@@ -266,13 +251,13 @@ pub fn harmonic(
 fn stretch(
     own: ArrayView2<'_, f32>,
     removed: ArrayView1<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
     channel: usize,
     painted: &mut Array2<f32>,
 ) {
-    let [height, width] = [0, 1].map(|axis| geometry.grid[axis] * geometry.patch_size[axis]);
+    let [height, width] = [0, 1].map(|axis| geometry.image_size[axis]);
     let places: Vec<(usize, usize)> = (0..height * width)
-        .map(|at| geometry.place(at / width, at % width, channel))
+        .map(|at| place(geometry, at / width, at % width, channel))
         .collect();
     let hidden: Vec<bool> = places.iter().map(|&(patch, _)| removed[patch]).collect();
     let shown = places.iter().filter(|(patch, _)| !removed[*patch]);
@@ -482,17 +467,17 @@ fn flattened(patches: ArrayView2<'_, f32>, channels: usize) -> Array2<f64> {
 fn near(
     contents: &Array2<f64>,
     removed: ArrayView1<'_, bool>,
-    geometry: &Geometry,
+    geometry: &Patches,
     sigma: f64,
 ) -> Array2<f32> {
     let shown: Vec<usize> = (0..removed.len()).filter(|&j| !removed[j]).collect();
-    let squares = |i: usize| shown.iter().map(move |&j| geometry.square(i, j));
+    let squares = |i: usize| shown.iter().map(move |&j| square(geometry, i, j));
     // What all weights of a patch have in common drops out: the nearest one gets 1, so that they never all vanish.
     let nearest: Vec<f64> = (0..removed.len())
         .map(|i| squares(i).fold(f64::INFINITY, f64::min))
         .collect();
     weighted(contents, removed, |i, j| {
-        let excess = geometry.square(i, j) - nearest[i];
+        let excess = square(geometry, i, j) - nearest[i];
         (-0.5 * excess / sigma / sigma).exp()
     })
 }
@@ -527,36 +512,37 @@ mod tests {
     use crate::data::subspaces::gaussian;
     use ndarray::{array, s};
 
+    fn cut(grid: [usize; 2], patch_size: [usize; 2], channels: usize) -> Patches {
+        Patches {
+            channels,
+            image_size: [0, 1].map(|axis| grid[axis] * patch_size[axis]),
+            patch_size,
+            order: Order::ChannelLast,
+        }
+    }
+
     /// A row of patches, each of one number.
-    fn row(numbers: &[f32]) -> (Array3<f32>, Geometry) {
+    fn row(numbers: &[f32]) -> (Array3<f32>, Patches) {
         let count = numbers.len();
         let patches = Array3::from_shape_fn((1, count, 1), |(_, j, _)| numbers[j]);
-        let geometry = Geometry {
-            grid: [1, count],
-            patch_size: [1, 1],
-            channels: 1,
-        };
+        let geometry = cut([1, count], [1, 1], 1);
         (patches, geometry)
     }
 
     /// Two pictures of 3 x 3 patches of 2 x 2 pixels of two channels, of noise, and patches to remove.
-    fn noise() -> (Array3<f32>, Array2<bool>, Geometry) {
+    fn noise() -> (Array3<f32>, Array2<bool>, Patches) {
         let numbers = gaussian(1, "noise", 18, 8);
         let patches = Array3::from_shape_fn((2, 9, 8), |(i, j, k)| numbers[(9 * i + j, k)] as f32);
         let mask =
             Array2::from_shape_fn((2, 9), |(i, j)| (i + j).is_multiple_of(2) || j == 3 * i + 1);
-        let geometry = Geometry {
-            grid: [3, 3],
-            patch_size: [2, 2],
-            channels: 2,
-        };
+        let geometry = cut([3, 3], [2, 2], 2);
         (patches, mask, geometry)
     }
 
     fn in_painters(
         patches: &Array3<f32>,
         mask: &Array2<bool>,
-        geometry: &Geometry,
+        geometry: &Patches,
     ) -> Vec<Array3<f32>> {
         let (view, mask) = (patches.view(), mask.view());
         let training = gaussian(2, "training", 60, 72);
@@ -600,7 +586,7 @@ mod tests {
         assert!(masked_error(view, view, none.view()).is_err());
         assert!(masked_error(view, view, mask.slice(s![..1, ..])).is_err());
         assert!(masked_error(view.slice(s![.., .., ..4]), view, mask.view()).is_err());
-        let other = Geometry {
+        let other = Patches {
             channels: 1,
             ..geometry
         };
@@ -659,11 +645,7 @@ mod tests {
 
     #[test]
     fn the_visible_mean_is_that_of_each_channel() {
-        let geometry = Geometry {
-            grid: [1, 3],
-            patch_size: [1, 2],
-            channels: 2,
-        };
+        let geometry = cut([1, 3], [1, 2], 2);
         let patches = array![[
             [1.0f32, 10.0, 2.0, 20.0],
             [3.0, 30.0, 6.0, 60.0],
@@ -716,21 +698,17 @@ mod tests {
     #[test]
     fn a_slope_is_painted_into_the_hole_in_it() {
         // The value of a pixel by its place: patches, numbers and channels in another order would not do.
-        let (_, _, geometry) = noise();
-        let geometry = Geometry {
-            patch_size: [2, 3],
-            ..geometry
-        };
+        let geometry = cut([3, 3], [2, 3], 2);
         let mut patches = Array3::<f32>::zeros((1, 9, 12));
         for (y, x) in (0..6).flat_map(|y| (0..9).map(move |x| (y, x))) {
             for channel in 0..2 {
-                let (patch, number) = geometry.place(y, x, channel);
+                let (patch, number) = place(&geometry, y, x, channel);
                 let slopes = [[0.25f32, -0.5], [1.0, 0.125]][channel];
                 patches[(0, patch, number)] = slopes[0] * y as f32 + slopes[1] * x as f32;
             }
         }
         // Row 3, column 4 of the picture, second channel: row 1, column 1 of the middle patch, its fifth pixel.
-        assert_eq!(geometry.place(3, 4, 1), (4, 9));
+        assert_eq!(place(&geometry, 3, 4, 1), (4, 9));
         assert_eq!(patches[(0, 4, 9)], 3.0 + 0.5);
         let mask = Array2::from_shape_fn((1, 9), |(_, patch)| patch == 4);
         let found = harmonic(patches.view(), mask.view(), &geometry).unwrap();
