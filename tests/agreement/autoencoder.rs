@@ -271,10 +271,15 @@ fn kernels_and_dfdx_operations_agree_on_loss_and_gradients() {
             let names = network.parameters().into_iter();
             for ((found, expected), values) in gradients.iter().zip(&expected).zip(names) {
                 let name = values.parameter.name;
+                // No kernel looks for the gradient of what is not trained.
+                if !values.parameter.trained {
+                    assert!(found.iter().all(|&v| v == 0.0), "{kind:?}: {name}");
+                    continue;
+                }
                 let far = relative(found, expected);
                 assert!(far <= 1e-4, "{kind:?}, {images} images: {name} {far}");
                 let some = expected.iter().any(|&v| v != 0.0);
-                assert_eq!(some, values.parameter.trained, "{kind:?}: {name}");
+                assert!(some, "{kind:?}: {name} has no gradient");
             }
         }
     }

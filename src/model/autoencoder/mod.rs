@@ -95,8 +95,10 @@ impl<E: Real, D: Runtime<E>> Autoencoder<E, D> {
         let d = config.d;
         let width = config.patches().width();
         let [side, _] = config.patches().grid();
-        let table = sine_positions(d, side).into_iter().map(constant).collect();
-        let position = device.try_tensor_from_vec(table, (config.tokens(), d))?;
+        let table = sine_positions(d, side).into_iter().map(constant);
+        let table: Vec<E> = table.collect();
+        // Two tensors, each its own: a clone would share what is found for the other.
+        let position = || device.try_tensor_from_vec(table.clone(), (config.tokens(), d));
         let norm = || LayerNorm::identity(device, d, config::FINAL_EPSILON);
         Ok(Self {
             config,
@@ -104,7 +106,7 @@ impl<E: Real, D: Runtime<E>> Autoencoder<E, D> {
             device: device.clone(),
             embedding: Embedding {
                 mask_token: Some(device.try_zeros_like(&(d,))?),
-                position: position.clone(),
+                position: position()?,
                 learns_position: false,
                 ..Embedding::plain(device, width, config.tokens(), d)?
             },
@@ -114,7 +116,7 @@ impl<E: Real, D: Runtime<E>> Autoencoder<E, D> {
             decoder_norm: norm()?,
             prediction: Linear::blank(device, d, width)?,
             unused: Unused {
-                position,
+                position: position()?,
                 map: Linear::blank(device, d, d)?,
             },
         })
