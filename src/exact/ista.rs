@@ -2,7 +2,8 @@
 //!
 //! `F(X) = lambda ||X||_1 + 1/2 ||Z - D X||_F^2` over `X >= 0`,
 //!
-//! its proximal-gradient step, and its solution. Columns are tokens. `D` has no unit, `X` and `lambda` that of `Z`.
+//! its proximal-gradient step, two of them from zero, and its solution. Columns are tokens. `D` has no unit, `X` and
+//! `lambda` that of `Z`.
 
 use ndarray::{Array2, ArrayView2};
 
@@ -118,6 +119,41 @@ pub fn ista(
     lambda: f64,
 ) -> Array2<f64> {
     proximal_step(z, z, dictionary, step_size, lambda)
+}
+
+/// `D_1 X_2`, where `X_1` and `X_2` are the first two steps from `X_0 = 0`: the overcomplete block of CRATE-alpha (arXiv
+/// 2405.20299, official `models/crate.py`; claim C-VAR-04), `m = 4 d` there.
+///
+/// # Shapes
+/// z (d, N), dictionary and output (d, m); gives (d, N).
+///
+/// # Example
+/// Two atoms that point either way: the steps reach 3/4 and 9/8 of the first, which the second dictionary doubles.
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::ista::overcomplete;
+///
+/// let (z, dictionary, second) = (array![[2.0]], array![[1.0, -1.0]], array![[2.0, 1.0]]);
+/// let tied = overcomplete(z.view(), dictionary.view(), dictionary.view(), 0.5, 0.5);
+/// assert_eq!(tied, array![[1.125]]);
+/// let decoupled = overcomplete(z.view(), dictionary.view(), second.view(), 0.5, 0.5);
+/// assert_eq!(decoupled, array![[2.25]]);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit each other.
+pub fn overcomplete(
+    z: ArrayView2<'_, f64>,
+    dictionary: ArrayView2<'_, f64>,
+    output: ArrayView2<'_, f64>,
+    step_size: f64,
+    lambda: f64,
+) -> Array2<f64> {
+    let mut code = Array2::zeros((dictionary.ncols(), z.ncols()));
+    for _ in 0..2 {
+        code = proximal_step(code.view(), z, dictionary, step_size, lambda);
+    }
+    output.dot(&code)
 }
 
 /// The minimiser of `F` by accelerated proximal gradient (FISTA; Beck and Teboulle 2009) from zero,

@@ -23,7 +23,7 @@
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
 //! | [`polar`] | the orthogonal matrix nearest to a matrix |
-//! | [`ista`] | sparse codes: objective, proximal map, one step, the solution |
+//! | [`ista`] | sparse codes: objective, proximal map, one step, two from zero, the solution |
 //! | [`mixture`] | the Bayes denoiser of a mixture of low-rank Gaussians |
 //! | [`mcr2`] | the label-based rate of maximal coding rate reduction |
 //! | [`ascent`] | projected gradient ascent, for the searches of its maxima |

@@ -15,6 +15,7 @@
 //! | [`attention`] | `Y = Z + MSSA(LN(Z))`, or MHSA, and its adjoint |
 //! | [`ista`] | `Z' = ISTA(LN(Y))` and its adjoint |
 //! | [`dictionary`] | `Z' = A LN(Y)` and its adjoint |
+//! | [`overcomplete`] | `Z' = Y + D_1 A_2`, `A_2` two ISTA steps from zero towards `LN(Y)`, and its adjoint |
 //! | [`mlp`] | `Z' = Y + MLP(LN(Y))` and its adjoint |
 //! | [`rowwise`] | what all blocks have in common that know one token at a time |
 //! | [`stack`] | any sequence of blocks, shared out over threads |
@@ -39,6 +40,7 @@ pub mod lanes;
 pub mod layer_norm;
 pub mod mlp;
 pub mod optimiser;
+pub mod overcomplete;
 pub mod product;
 pub mod rows;
 pub mod rowwise;

@@ -382,7 +382,7 @@ fn exchange_embedding(
 mod tests {
     use super::*;
     use crate::mask::Mask;
-    use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, Plan, StepPlan};
+    use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, overcomplete, Plan, StepPlan};
     use crate::model::names::{Dialect, StepNames};
     use crate::model::parameters::{Initialise, Parameter, Visitor};
     use crate::model::probe::NoProbe;
@@ -419,6 +419,16 @@ mod tests {
             orthogonal: false,
         });
         step(block, None)
+    }
+
+    fn overcomplete(hidden: usize, decoupled: bool, skip: Option<f64>) -> StepPlan {
+        let block = Plan::Overcomplete(overcomplete::Plan {
+            hidden,
+            step_size: 0.1,
+            lambda: 0.1,
+            decoupled,
+        });
+        step(block, skip)
     }
 
     fn mlp() -> StepPlan {
@@ -524,6 +534,29 @@ mod tests {
                 2,
             ),
             ("GPT", vec![mhsa(Mask::Causal), mlp()], 2),
+            (
+                "CRATE-alpha",
+                vec![mssa(Free, 1.0), overcomplete(4 * D, true, Some(1.0))],
+                2,
+            ),
+            (
+                "CRATE-alpha without skip",
+                vec![mssa(Free, 1.0), overcomplete(20, true, None)],
+                2,
+            ),
+            (
+                "CRATE-alpha, coupled",
+                vec![mssa(Free, 1.0), overcomplete(4 * D, false, None)],
+                2,
+            ),
+            (
+                "overcomplete blocks alone",
+                vec![
+                    overcomplete(20, false, Some(1.0)),
+                    overcomplete(20, true, Some(-0.5)),
+                ],
+                2,
+            ),
             ("no attention", vec![ista(), mlp()], 2),
             (
                 "all in one",

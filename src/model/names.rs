@@ -85,6 +85,10 @@ pub enum Part {
     Fall,
     /// What weighs the heads in token statistics attention.
     Temperatures,
+    /// The dictionary `D` of CRATE-alpha's overcomplete block (official `torch_inference/model/crate_alpha.py`).
+    OvercompleteDictionary,
+    /// `D1`, what its codes are read with.
+    CodeOutput,
 }
 
 /// Where a step's parameters are named: layer and step from 0.
@@ -142,6 +146,8 @@ impl StepNames {
                     Part::Rise => ".net.0",
                     Part::Fall => ".net.2",
                     Part::Temperatures => ".temp",
+                    Part::OvercompleteDictionary => ".D",
+                    Part::CodeOutput => ".D1",
                 };
                 format!("{before}.fn{name}")
             }
@@ -154,6 +160,8 @@ impl StepNames {
                     Part::Rise => "mlp.fc1",
                     Part::Fall => "mlp.fc2",
                     Part::Temperatures => "attn.temp",
+                    Part::OvercompleteDictionary => "dictionary.D",
+                    Part::CodeOutput => "dictionary.D1",
                 };
                 format!("{before}.{name}")
             }

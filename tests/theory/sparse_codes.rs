@@ -3,7 +3,9 @@
 use ndarray::Array2;
 use proptest::prelude::*;
 use whitebox::exact::coding_rate;
-use whitebox::exact::ista::{ista, lasso_objective, nonnegative_shrinkage, proximal_step};
+use whitebox::exact::ista::{
+    ista, lasso_objective, nonnegative_shrinkage, overcomplete, proximal_step,
+};
 
 use crate::linear::*;
 use crate::strategies::*;
@@ -102,5 +104,10 @@ proptest! {
         let size = (strength + 1.0) * norm(z.view());
         near("first step", &first, &z1, tolerance::sum(1, size))?;
         near("second step", &second, &z2, tolerance::sum(1, size * (1.0 + strength)))?;
+        // Read with another dictionary.
+        let other = dictionary.mapv(|v| 1.0 - v);
+        let block = overcomplete(z.view(), dictionary.view(), other.view(), eta, lambda);
+        let bound = tolerance::sum(atoms, norm(other.view()) * size * (1.0 + strength));
+        near("block", &block, &other.dot(&z2), bound)?;
     }
 }

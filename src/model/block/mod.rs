@@ -4,6 +4,7 @@
 //! |---|---|
 //! | CRATE (NeurIPS 2023) | [`mssa`] with skip, [`ista`] without |
 //! | a transformer | [`mhsa`] with skip, [`mlp`] with skip |
+//! | CRATE-alpha (arXiv 2405.20299) | [`mssa`] with skip, [`overcomplete`] with skip |
 //! | CRATE-MAE's decoder (ICLR 2024) | [`dictionary`] without skip, [`mssa`] taken away |
 //!
 //! A kind of block is a file: what fixes it (`Plan`), its parameters with names, first values and count, its form composed
@@ -17,6 +18,7 @@ pub(super) mod kernel;
 pub mod mhsa;
 pub mod mlp;
 pub mod mssa;
+pub mod overcomplete;
 pub mod tssa;
 
 pub use attention::Place;
@@ -198,6 +200,8 @@ kinds! {
     Tssa in tssa,
     /// A decoder's synthesis.
     Dictionary in dictionary,
+    /// Sparsification with more atoms than features.
+    Overcomplete in overcomplete,
 }
 
 /// A step without its parameters.
