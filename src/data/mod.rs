@@ -13,6 +13,7 @@
 //! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
+//! | [`scenes`] | seeded pictures of one textured object, with its mask and parts |
 //! | [`sheet`] | pictures side by side, as PNG |
 //! | [`source`] | which of these a command line means |
 //! | [`subspaces`] | tokens drawn from a union of subspaces |
@@ -25,6 +26,7 @@ pub mod lines_and_plane;
 pub mod npy;
 pub mod picture;
 pub mod procedural;
+pub mod scenes;
 pub mod sheet;
 pub mod source;
 pub mod subspaces;

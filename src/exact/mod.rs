@@ -19,7 +19,7 @@
 //! | [`double_double`] | numbers of 32 digits, for the hardest of them |
 //! | [`mod@frame`] | orthonormal bases of the subspaces that bases span |
 //! | [`linear`] | inner product, length and angle of matrices |
-//! | [`spectrum`] | how many directions a matrix fills |
+//! | [`spectrum`] | eigenvalues and eigenvectors, and how many directions a matrix fills |
 //! | [`neumann`] | the Neumann series of the gradient of `R^c`, and where it converges |
 //! | [`mssa`] | subspace self-attention in the papers' form, and the steps built on it |
 //! | [`polar`] | the orthogonal matrix nearest to a matrix |

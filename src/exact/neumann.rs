@@ -4,11 +4,10 @@
 //! terms `I - A`. The series converges where `rho = lambda_max(A) < 1` and diverges beyond.
 
 use ndarray::{Array2, ArrayView2, ArrayView3, Axis};
-use ndarray_linalg::{EighInto, UPLO};
 
 use super::mssa::compression_coefficient;
-use super::single_threaded_blas;
-use crate::error::{Error, Result};
+use super::spectrum::eigenvalues;
+use crate::error::Result;
 
 // ANCHOR: truncated_gradient
 /// `c sum_k U_k W_k sum_{j <= order} (-A_k)^j`, `A_k = c W_k^T W_k`, nats per unit of `Z`: the gradient of `R^c` cut
@@ -77,7 +76,7 @@ pub fn truncated_gradient(
 /// ```
 ///
 /// # Errors
-/// [`Error::Lapack`] if the input is not finite.
+/// [`crate::Error::Lapack`] if the input is not finite.
 ///
 /// # Panics
 /// If `bases` has not as many rows as `z`.
@@ -97,18 +96,6 @@ pub fn scaled_energies(
         .collect()
 }
 
-/// Eigenvalues of a symmetric matrix, ascending.
-pub(super) fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
-    single_threaded_blas();
-    let shape = format!("{0} x {0}", matrix.nrows());
-    let found = matrix.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {
-        operation: "symmetric eigenvalues",
-        shape,
-        message: e.to_string(),
-    })?;
-    Ok(found.0.to_vec())
-}
-
 /// The largest eigenvalue of a symmetric matrix, of which the lower triangle is read; minus infinity for an empty one.
 ///
 /// # Shapes
@@ -126,7 +113,7 @@ pub(super) fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Lapack`] if the input is not finite or not square.
+/// [`crate::Error::Lapack`] if the input is not finite or not square.
 pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
     let values = eigenvalues(matrix)?;
     Ok(values.into_iter().fold(f64::NEG_INFINITY, f64::max))
@@ -151,7 +138,7 @@ pub fn largest_eigenvalue(matrix: Array2<f64>) -> Result<f64> {
 /// ```
 ///
 /// # Errors
-/// [`Error::Lapack`] if the input is not finite.
+/// [`crate::Error::Lapack`] if the input is not finite.
 ///
 /// # Panics
 /// If `bases` has not as many rows as `z`.

@@ -1,9 +1,44 @@
-//! How many directions the columns or rows of a matrix fill.
+//! Eigenvalues and eigenvectors of a symmetric matrix, and how many directions a matrix fills.
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2};
+use ndarray_linalg::{EighInto, UPLO};
 
-use super::neumann::eigenvalues;
-use crate::error::Result;
+use super::single_threaded_blas;
+use crate::error::{Error, Result};
+
+/// Eigenvalues, ascending, and orthonormal eigenvectors, a column each, of a symmetric matrix: `A V = V diag(values)`.
+/// The sign of a column is LAPACK's whim, and so is the basis of the columns that share a value. Not in a paper.
+///
+/// # Shapes
+/// matrix (n, n), of which the lower triangle is read; gives (n,) and (n, n).
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use whitebox::exact::spectrum::symmetric_eigen;
+///
+/// let (values, vectors) = symmetric_eigen(array![[0.0, 2.0], [2.0, 3.0]])?;
+/// assert!((values - array![-1.0, 4.0]).iter().all(|v| v.abs() < 1e-14));
+/// assert!((vectors[[1, 1]] / vectors[[0, 1]] - 2.0).abs() < 1e-14);
+/// # Ok::<(), whitebox::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Lapack`] if the input is not finite.
+pub fn symmetric_eigen(matrix: Array2<f64>) -> Result<(Array1<f64>, Array2<f64>)> {
+    single_threaded_blas();
+    let shape = format!("{} x {}", matrix.nrows(), matrix.ncols());
+    matrix.eigh_into(UPLO::Lower).map_err(|e| Error::Lapack {
+        operation: "symmetric eigenvalues",
+        shape,
+        message: e.to_string(),
+    })
+}
+
+/// Eigenvalues of a symmetric matrix, ascending.
+pub(super) fn eigenvalues(matrix: Array2<f64>) -> Result<Vec<f64>> {
+    Ok(symmetric_eigen(matrix)?.0.to_vec())
+}
 
 /// `exp(-sum_i e_i ln e_i)`, `e_i = sigma_i^2 / sum_j sigma_j^2` with the singular values `sigma_i`: `r` for `r`
 /// directions of equal energy, 1 for one direction; NaN for a matrix of zeros. (Roy and Vetterli 2007 take
@@ -46,7 +81,19 @@ pub fn effective_rank(matrix: ArrayView2<'_, f64>) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::subspaces::orthonormal;
+    use crate::data::subspaces::{gaussian, orthonormal};
+
+    #[test]
+    fn eigenvectors_are_columns_and_make_the_matrix_again() {
+        let random = gaussian(1, "matrix", 9, 9);
+        let matrix = &random + &random.t();
+        let (values, vectors) = symmetric_eigen(matrix.clone()).unwrap();
+        let again = (&vectors * &values).dot(&vectors.t());
+        assert!((again - matrix).iter().all(|v| v.abs() < 1e-13));
+        let gram = vectors.t().dot(&vectors) - Array2::<f64>::eye(9);
+        assert!(gram.iter().all(|v| v.abs() < 1e-13));
+        assert!(values.windows(2).into_iter().all(|pair| pair[0] <= pair[1]));
+    }
 
     #[test]
     fn equal_directions_are_counted_and_one_is_one() {

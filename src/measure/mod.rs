@@ -22,6 +22,7 @@
 //! | [`membership`] | attention's weights against memberships |
 //! | [`rank_correlation`] | Kendall's tau, plain, partial, granulated |
 //! | [`reconstruction`] | errors of reconstructed pictures, and their floors |
+//! | [`segmentation`] | masks from attention and features, against the objects' own |
 //! | [`sign`] | which sign of the step compresses |
 //! | [`softmax_regression`] | the linear probe: logistic regression to its optimum |
 //! | [`statistics`] | mean, share and difference with their limits |
@@ -47,6 +48,7 @@ pub mod maxima;
 pub mod membership;
 pub mod rank_correlation;
 pub mod reconstruction;
+pub mod segmentation;
 pub mod sign;
 pub mod softmax_regression;
 pub mod statistics;

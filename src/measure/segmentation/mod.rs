@@ -1,0 +1,26 @@
+//! Masks that nobody asked a network for, against the objects' own (CPAL 2024; claims C-SEG-01 to
+//! C-SEG-08, C-MAE-05, C-CRIT-14): of attention maps, of a cut of the graph of patches, of principal components of
+//! tokens. Numbers in, numbers out. A patch grid is (rows, columns), row-major; masks are arrays of `bool`, of patches
+//! or of pixels.
+//!
+//! Two conventions go by the same name in more than one place here. Both are there under their own name, and a number
+//! of one is never held against a number of the other: [`threshold::mass`] and [`threshold::area`],
+//! [`overlap::best_head_per_object`] and [`overlap::best_head_per_class`], [`mask_cut::Foreground`],
+//! [`components::Reading`]. What knows the answer when it chooses a head or a sign is called an oracle; what does not
+//! chooses on one half of the images and is measured on the other ([`other_half`]).
+//!
+//! | file | what |
+//! |---|---|
+//! | [`threshold`] | masks from maps of the class token, by their mass and by their area |
+//! | [`overlap`] | intersection over union, and the head whose masks are taken |
+//! | [`mask_cut`] | objects as normalised cuts of the graph of patches |
+//! | [`average_precision`] | average precision of masks or boxes as COCO defines it |
+//! | [`components`] | principal components of tokens, and how well the first one ranks the foreground |
+//! | [`other_half`] | two halves of the images, for choices that see no answer |
+
+pub mod average_precision;
+pub mod components;
+pub mod mask_cut;
+pub mod other_half;
+pub mod overlap;
+pub mod threshold;
