@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::Description;
+use super::description::Description;
 use super::entry::one_line;
 use super::Config;
 use crate::artefact;

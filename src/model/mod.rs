@@ -25,6 +25,7 @@
 //! | [`runs`] | work on a network in pieces, by threads or by the device |
 //! | [`parameters`] | named access to all parameters, for optimisers and files |
 //! | [`checkpoint`] | files of named parameters, written and read |
+//! | [`description`] | what fixes a network, whichever it is |
 //! | `container` | what a file is, by its first bytes |
 //! | `layout` | where in a file the network is |
 //! | [`hub`] | folders in the layout of the Hugging Face Hub |
@@ -44,6 +45,7 @@ pub mod checkpoint;
 pub mod classifier;
 pub mod config;
 mod container;
+pub mod description;
 pub mod doubles;
 pub mod embedding;
 mod entry;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use dfdx::prelude::Cpu;
 use safetensors::SafeTensors;
-use whitebox::model::checkpoint::{self, Checkpoint, Description};
+use whitebox::model::checkpoint::{self, Checkpoint};
+use whitebox::model::description::Description;
 use whitebox::model::{hub, Classifier, Config, Pool};
 use whitebox::Result;
 

@@ -2,7 +2,8 @@
 
 use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
 use crate::error::{Error, Result};
-use crate::model::checkpoint::{Checkpoint, Description};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::description::Description;
 use crate::model::names::{Dialect, Half, Part, StepNames};
 
 /// What no tensor of an autoencoder shows.
