@@ -46,7 +46,7 @@ impl Row {
         let d = network.config().d;
         let probe = |columns: std::ops::Range<usize>| {
             let own = s![.., columns];
-            let fit = || material.score(training.slice(own.clone()), held_out.slice(own.clone()));
+            let fit = || material.score(training.slice(own), held_out.slice(own));
             let (_, accuracy) = parallel::within(material.run.threads, fit)??;
             Ok::<_, Error>(accuracy)
         };

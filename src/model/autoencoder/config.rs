@@ -138,7 +138,7 @@ impl AutoencoderConfig {
         let fits = |d: &usize| {
             [4, self.heads, self.decoder_heads]
                 .iter()
-                .all(|k| d % k == 0)
+                .all(|heads| d.is_multiple_of(*heads))
         };
         let widths = (1..=widest).filter(fits).map(|d| Self { d, ..self });
         let nearest = widths.min_by_key(|config| config.parameters().abs_diff(wanted));
