@@ -160,10 +160,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     depth: Option<usize>,
     /// Width of a token and number of heads, instead of the preset's: the head width is their ratio.
-    #[arg(long, num_args = 2, value_names = ["WIDTH", "HEADS"])]
+    #[arg(long, num_args = 2, value_names = ["WIDTH", "HEADS"], action = clap::ArgAction::Set)]
     width: Option<Vec<usize>>,
     /// The weight of ISTA's threshold, instead of the official one: 0.1 in a classifier, 0.5 in an autoencoder.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     lambda: Option<f64>,
     /// How to train: the name of a recipe (demo, imagenet-paper, imagenet-readme, imagenet-code,
     /// finetune; for an autoencoder mae-demo or mae) or a file NAME.toml. Without it, demo or mae-demo.

@@ -184,7 +184,7 @@ impl Checkpoint {
                     true => "no tensors".into(),
                     false => format!("none among {}", layout::list(&self.names())),
                 },
-                remedy: "give the checkpoint of a CRATE or ViT classifier".into(),
+                remedy: "give the checkpoint of a CRATE or a ViT".into(),
             });
             return Err(self.problem(format!("a tensor named {name}"), unreadable));
         };

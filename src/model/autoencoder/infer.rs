@@ -4,7 +4,8 @@ use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::description::Description;
-use crate::model::names::{Dialect, Half, Part, StepNames};
+use crate::model::entry::Unreadable;
+use crate::model::names::{self, Dialect, Half, Part, StepNames};
 
 /// What no tensor of an autoencoder shows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -22,7 +23,8 @@ impl Checkpoint {
     /// the step size is the official one.
     ///
     /// # Errors
-    /// [`Error::File`] or [`Error::Shape`] naming the tensor that is missing or does not fit, [`Error::Argument`] naming
+    /// [`Error::File`] if it is a classifier's, or naming the tensor that is missing, [`Error::Shape`] naming one that does
+    /// not fit, [`Error::Argument`] naming
     /// what has to be given because no file holds it, or contradicts what this one carries.
     pub fn autoencoder_config(&self, unseen: Unseen) -> Result<AutoencoderConfig> {
         if let Some(Description::Autoencoder(own)) = self.description {
@@ -47,6 +49,14 @@ impl Checkpoint {
                     "leave it out",
                 )),
             };
+        }
+        let is_head = |name: &String| names::is_head(name);
+        if self.config().is_some() || self.tensors.keys().any(is_head) {
+            let found = Unreadable {
+                got: "a classifier (it has a head)".into(),
+                remedy: "evaluate it with whitebox evaluate".into(),
+            };
+            return Err(self.problem("a masked autoencoder".into(), found));
         }
         let [_, _, d] = self.dimensions("mask_token")?;
         let [embedded, channels, p1, p2] = self.dimensions("patch_embed.proj.weight")?;
