@@ -54,7 +54,7 @@ pub struct Config {
 }
 
 /// Largest of any size: beyond it, products of sizes would no longer be numbers.
-pub(super) const LARGEST: usize = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// Names that [`Config::preset`] knows.
 pub const PRESETS: [&str; 8] = [
@@ -204,40 +204,10 @@ impl Config {
             ("heads", self.heads),
             ("head width p", self.head_width),
         ];
-        for (name, value) in positive {
-            if value == 0 {
-                return Err(Error::argument(name, "at least 1", "0", "give a size"));
-            }
-            if value > LARGEST {
-                return Err(Error::argument(
-                    name,
-                    format!("at most {LARGEST}"),
-                    value.to_string(),
-                    "give a smaller size",
-                ));
-            }
-        }
-        for (side, axis) in ["height", "width"].into_iter().zip(0..) {
-            if !self.image_size[axis].is_multiple_of(self.patch_size[axis]) {
-                return Err(Error::argument(
-                    format!("patch {side}"),
-                    format!("a divisor of the image {side} {}", self.image_size[axis]),
-                    self.patch_size[axis].to_string(),
-                    "choose another `patch`",
-                ));
-            }
-        }
-        for (name, value) in [("step size eta", self.step_size), ("lambda", self.lambda)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::argument(
-                    name,
-                    "a finite number >= 0",
-                    value.to_string(),
-                    "the official value is 0.1",
-                ));
-            }
-        }
-        Ok(())
+        check_sizes(&positive)?;
+        check_patches(self.image_size, self.patch_size)?;
+        let constants = [("step size eta", self.step_size), ("lambda", self.lambda)];
+        check_constants(&constants, "the official value is 0.1")
     }
 
     /// Patches per image.
@@ -345,6 +315,51 @@ impl Config {
         let found = PRESETS.into_iter().find_map(published);
         found.filter(|&(_, heads)| heads != self.heads)
     }
+}
+
+/// Refuses a size of 0, and one beyond [`LARGEST`].
+pub(super) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
+    for &(name, value) in sizes {
+        if value == 0 {
+            return Err(Error::argument(name, "at least 1", "0", "give a size"));
+        }
+        if value > LARGEST {
+            return Err(Error::argument(
+                name,
+                format!("at most {LARGEST}"),
+                value.to_string(),
+                "give a smaller size",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses images whose sides the patch does not divide.
+pub(super) fn check_patches(image_size: [usize; 2], patch_size: [usize; 2]) -> Result<()> {
+    for (axis, side) in ["height", "width"].into_iter().enumerate() {
+        let (image, patch) = (image_size[axis], patch_size[axis]);
+        if !image.is_multiple_of(patch) {
+            return Err(Error::argument(
+                format!("patch {side}"),
+                format!("a divisor of the image {side} {image}"),
+                patch.to_string(),
+                "choose another `patch`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a constant of the papers that is negative or no number.
+pub(super) fn check_constants(constants: &[(&str, f64)], remedy: &str) -> Result<()> {
+    for &(name, value) in constants {
+        if !(value.is_finite() && value >= 0.0) {
+            let wanted = "a finite number >= 0";
+            return Err(Error::argument(name, wanted, value.to_string(), remedy));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

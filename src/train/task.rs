@@ -110,31 +110,37 @@ pub trait Portable: Sync {
     ) -> Result<Vec<Epoch<Self::Score>>>;
 }
 
+/// Trains `moved`, the network on another device, by `train`, which shows the observer the networks that `back` brings to
+/// the CPU; at the end `network` is the last of them.
+///
+/// # Errors
+/// Those of `train` and `back`.
+pub(super) fn elsewhere<N, M, S, O: Observer<N, S>>(
+    network: &mut N,
+    mut moved: M,
+    back: fn(&M) -> Result<N>,
+    observer: &mut O,
+    train: impl FnOnce(&mut M, &mut Brought<'_, O, fn(&M) -> Result<N>>) -> Result<Vec<Epoch<S>>>,
+) -> Result<Vec<Epoch<S>>> {
+    let mut brought = Brought {
+        observer,
+        back,
+        failure: None,
+    };
+    let epochs = train(&mut moved, &mut brought);
+    if let Some(failure) = brought.failure {
+        return Err(failure);
+    }
+    let epochs = epochs?;
+    *network = back(&moved)?;
+    Ok(epochs)
+}
+
 /// Shows an observer on the CPU the networks of another device.
 pub(super) struct Brought<'a, O, B> {
     observer: &'a mut O,
     back: B,
     failure: Option<Error>,
-}
-
-impl<'a, O, B> Brought<'a, O, B> {
-    /// `back` brings a network to the CPU.
-    pub(super) fn to(observer: &'a mut O, back: B) -> Self {
-        let failure = None;
-        Self {
-            observer,
-            back,
-            failure,
-        }
-    }
-
-    /// What came of the run, if every network could be brought back.
-    pub(super) fn end<T>(self, run: Result<T>) -> Result<T> {
-        match self.failure {
-            Some(failure) => Err(failure),
-            None => run,
-        }
-    }
 }
 
 impl<N, M, S, O: Observer<M, S>, B: Fn(&N) -> Result<M>> Observer<N, S> for Brought<'_, O, B> {

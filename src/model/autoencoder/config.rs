@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, Plan, StepPlan};
-use crate::model::config::{LARGEST, MLP_RATIO};
+use crate::model::config::{check_constants, check_patches, check_sizes, MLP_RATIO};
 use crate::model::patches::{Order, Patches};
 
 /// What an autoencoder is made of.
@@ -162,27 +162,8 @@ impl AutoencoderConfig {
             ("heads", self.heads),
             ("decoder heads", self.decoder_heads),
         ];
-        for (name, value) in sizes {
-            if !(1..=LARGEST).contains(&value) {
-                let wanted = format!("from 1 to {LARGEST}");
-                return Err(Error::argument(
-                    name,
-                    wanted,
-                    value.to_string(),
-                    "give a size",
-                ));
-            }
-        }
-        for (axis, side) in ["height", "width"].into_iter().enumerate() {
-            if !self.image_size[axis].is_multiple_of(self.patch_size[axis]) {
-                return Err(Error::argument(
-                    format!("patch {side}"),
-                    format!("a divisor of the image {side} {}", self.image_size[axis]),
-                    self.patch_size[axis].to_string(),
-                    "choose another `patch`",
-                ));
-            }
-        }
+        check_sizes(&sizes)?;
+        check_patches(self.image_size, self.patch_size)?;
         let [rows, columns] = self.patches().grid();
         if rows != columns {
             return Err(Error::argument(
@@ -210,14 +191,8 @@ impl AutoencoderConfig {
                 "choose another `width`",
             ));
         }
-        for (name, value) in [("step size eta", self.step_size), ("lambda", self.lambda)] {
-            if !(value.is_finite() && value >= 0.0) {
-                let wanted = "a finite number >= 0";
-                let remedy = "the official values are 0.1 and 0.5";
-                return Err(Error::argument(name, wanted, value.to_string(), remedy));
-            }
-        }
-        Ok(())
+        let constants = [("step size eta", self.step_size), ("lambda", self.lambda)];
+        check_constants(&constants, "the official values are 0.1 and 0.5")
     }
 
     /// How images are cut for the embedding, a convolution in the official code.

@@ -3,17 +3,16 @@
 use dfdx::prelude::*;
 
 use super::attention::Place;
-use super::kernel::{Around, Copied, Kernel, Order};
+use super::kernel::{give_matrix, take_matrix, Around, Copied, Kernel, Order};
 use super::Form;
 use crate::error::Result;
 use crate::fused::product::Panels;
-use crate::fused::{dictionary, rowwise, stack};
+use crate::fused::{dictionary, stack};
 use crate::model::linear::project;
 use crate::model::names::{Part, StepNames};
 use crate::model::ordered::{values, Norm};
 use crate::model::parameters::{visit, Init, Visitor};
 use crate::model::probe::Probe;
-use crate::model::tape::swap;
 use crate::model::tensor::{Matrix, Tokens};
 use crate::model::Real;
 
@@ -105,12 +104,7 @@ impl Kernel for Dictionary<f32, Cpu> {
         _around: Around<'_>,
         gradients: &mut Gradients<f32, Cpu>,
     ) -> std::result::Result<stack::Gradients, CpuError> {
-        let mut matrix = Vec::new();
-        swap(gradients, &self.matrix, &mut matrix)?;
-        Ok(stack::Gradients::Rowwise(rowwise::Gradients {
-            weights: vec![matrix],
-            ..Default::default()
-        }))
+        take_matrix(gradients, &self.matrix)
     }
 
     fn give(
@@ -119,10 +113,6 @@ impl Kernel for Dictionary<f32, Cpu> {
         gradients: &mut Gradients<f32, Cpu>,
         held: stack::Gradients,
     ) -> std::result::Result<(), CpuError> {
-        let mut held = held.weights();
-        let [matrix] = held.as_mut_slice() else {
-            unreachable!("`take` gives one");
-        };
-        swap(gradients, &self.matrix, matrix)
+        give_matrix(gradients, &self.matrix, held)
     }
 }

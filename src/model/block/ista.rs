@@ -3,19 +3,18 @@
 use dfdx::prelude::*;
 
 use super::attention::Place;
-use super::kernel::{Around, Copied, Kernel, Order};
+use super::kernel::{give_matrix, take_matrix, Around, Copied, Kernel, Order};
 use super::Form;
 use crate::error::Result;
 use crate::fused::buffer::Buffer;
 use crate::fused::product::{Matrix as Numbers, Panels};
-use crate::fused::{ista, rowwise, stack};
+use crate::fused::{ista, stack};
 use crate::model::doubles::widened;
 use crate::model::names::{Part, StepNames};
 use crate::model::ordered::{values, Direction, Norm};
 use crate::model::parameters::{visit, Init, Visitor};
 use crate::model::probe::Probe;
 use crate::model::sparsifier::Sparsifier;
-use crate::model::tape::swap;
 use crate::model::tensor::{constant, Matrix, Tokens};
 use crate::model::Real;
 
@@ -188,12 +187,7 @@ impl Kernel for Ista<f32, Cpu> {
         _around: Around<'_>,
         gradients: &mut Gradients<f32, Cpu>,
     ) -> std::result::Result<stack::Gradients, CpuError> {
-        let mut dictionary = Vec::new();
-        swap(gradients, &self.dictionary, &mut dictionary)?;
-        Ok(stack::Gradients::Rowwise(rowwise::Gradients {
-            weights: vec![dictionary],
-            ..Default::default()
-        }))
+        take_matrix(gradients, &self.dictionary)
     }
 
     fn give(
@@ -202,10 +196,6 @@ impl Kernel for Ista<f32, Cpu> {
         gradients: &mut Gradients<f32, Cpu>,
         held: stack::Gradients,
     ) -> std::result::Result<(), CpuError> {
-        let mut held = held.weights();
-        let [dictionary] = held.as_mut_slice() else {
-            unreachable!("`take` gives one");
-        };
-        swap(gradients, &self.dictionary, dictionary)
+        give_matrix(gradients, &self.dictionary, held)
     }
 }

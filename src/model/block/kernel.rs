@@ -3,9 +3,11 @@
 use dfdx::prelude::*;
 
 use crate::fused::buffer::Buffer;
-use crate::fused::stack;
+use crate::fused::{rowwise, stack};
 use crate::model::norm::LayerNorm;
 use crate::model::ordered::Direction;
+use crate::model::tape::swap;
+use crate::model::tensor::Matrix;
 
 /// What stands around a block in a step.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,32 @@ pub(in crate::model) trait Kernel: Sync {
         gradients: &mut Gradients<f32, Cpu>,
         held: stack::Gradients,
     ) -> Result<(), CpuError>;
+}
+
+/// [`Kernel::take`] of a block that has one matrix.
+pub(super) fn take_matrix(
+    gradients: &mut Gradients<f32, Cpu>,
+    matrix: &Matrix<f32, Cpu>,
+) -> Result<stack::Gradients, CpuError> {
+    let mut held = Vec::new();
+    swap(gradients, matrix, &mut held)?;
+    Ok(stack::Gradients::Rowwise(rowwise::Gradients {
+        weights: vec![held],
+        ..Default::default()
+    }))
+}
+
+/// [`Kernel::give`] of a block that has one matrix.
+pub(super) fn give_matrix(
+    gradients: &mut Gradients<f32, Cpu>,
+    matrix: &Matrix<f32, Cpu>,
+    held: stack::Gradients,
+) -> Result<(), CpuError> {
+    let mut held = held.weights();
+    let [held] = held.as_mut_slice() else {
+        unreachable!("`take_matrix` gives one");
+    };
+    swap(gradients, matrix, held)
 }
 
 /// A block's parameters in the kernel's order.

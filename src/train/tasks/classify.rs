@@ -15,7 +15,7 @@ use crate::train::penalty::Penalty;
 use crate::train::recipe::Recipe;
 use crate::train::score::{evaluate, Score};
 use crate::train::shards::{self, Cut, Found};
-use crate::train::task::{Brought, Draw, Figure, Loss, Portable, Scored, Task};
+use crate::train::task::{elsewhere, Draw, Figure, Loss, Portable, Scored, Task};
 use crate::train::{train, Circumstances, Epoch, Observer};
 
 /// Images per shard.
@@ -138,13 +138,11 @@ impl Portable for Classify<'_> {
         run: &Circumstances<'_>,
         observer: &mut impl Observer<Self::Network, Score>,
     ) -> Result<Vec<Epoch<Score>>> {
-        let mut moved = network.on(device)?;
+        let moved = network.on(device)?;
         let back = |network: &Classifier<f32, D>| network.on(&Cpu::default());
-        let mut brought = Brought::to(observer, back);
-        let epochs = train(&mut moved, self, recipe, run, &mut brought);
-        let epochs = brought.end(epochs)?;
-        *network = moved.on(&Cpu::default())?;
-        Ok(epochs)
+        elsewhere(network, moved, back, observer, |network, watched| {
+            train(network, self, recipe, run, watched)
+        })
     }
 }
 

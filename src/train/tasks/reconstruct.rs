@@ -15,7 +15,7 @@ use crate::train::augment::Augmentation;
 use crate::train::masking::Masking;
 use crate::train::recipe::Recipe;
 use crate::train::score::EVALUATION_PIECE;
-use crate::train::task::{Brought, Draw, Loss, Portable, Task};
+use crate::train::task::{elsewhere, Draw, Loss, Portable, Task};
 use crate::train::{train, Circumstances, Epoch, Observer};
 
 /// Images per shard.
@@ -199,13 +199,11 @@ impl Portable for Reconstruct<'_> {
         run: &Circumstances<'_>,
         observer: &mut impl Observer<Self::Network, f64>,
     ) -> Result<Vec<Epoch<f64>>> {
-        let mut moved = network.on(device)?;
+        let moved = network.on(device)?;
         let back = |network: &Autoencoder<f32, D>| network.on(&Cpu::default());
-        let mut brought = Brought::to(observer, back);
-        let epochs = train(&mut moved, self, recipe, run, &mut brought);
-        let epochs = brought.end(epochs)?;
-        *network = moved.on(&Cpu::default())?;
-        Ok(epochs)
+        elsewhere(network, moved, back, observer, |network, watched| {
+            train(network, self, recipe, run, watched)
+        })
     }
 }
 
