@@ -56,7 +56,7 @@ struct Flags {
     #[command(flatten)]
     data: DataArguments,
     /// Held-out images.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     images: u32,
     #[command(flatten)]
     subject: SubjectArguments,

@@ -59,7 +59,7 @@ struct Flags {
     #[command(flatten)]
     data: DataArguments,
     /// Images of each split.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(2..))]
     images: u32,
     /// Precision of every rate but the official one; the official one's is 0.1.
     #[arg(long, default_value_t = 0.1, value_parser = positive)]

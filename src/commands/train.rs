@@ -11,7 +11,7 @@ use whitebox::harness::training::Training;
 use whitebox::model::autoencoder::{Autoencoder, AutoencoderConfig, Kind, AUTOENCODER_PRESETS};
 use whitebox::model::checkpoint::Stored;
 use whitebox::model::{hub, Architecture, Classifier, Config};
-use whitebox::train::task::{Portable, Scored};
+use whitebox::train::task::{Portable, Scored, Task};
 use whitebox::train::{Classify, Epoch, Recipe, Reconstruct, Score};
 use whitebox::{Error, Result};
 
@@ -102,7 +102,7 @@ impl TrainingArguments {
         self.run(&task, network, recipe.clone(), start, set, line)
     }
 
-    fn run<N: Stored, S: Scored, T: Portable<Network = N, Score = S>>(
+    fn run<N: Stored, S: Scored, T: Portable + Task<Cpu, Network = N, Score = S>>(
         &self,
         task: &T,
         network: N,

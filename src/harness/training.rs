@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dfdx::prelude::Cpu;
+
 use super::console;
 use super::course::Course;
 use super::device::{DeviceName, OnDevice};
@@ -16,7 +18,7 @@ use crate::model::checkpoint::{self, Checkpoint, Stored};
 use crate::model::description::Description;
 use crate::model::{hub, Runtime};
 use crate::train::state::differences;
-use crate::train::task::Portable;
+use crate::train::task::{Portable, Task};
 use crate::train::{Circumstances, Epoch, Recipe};
 
 /// What to train and where to leave it.
@@ -62,7 +64,7 @@ impl<N: Stored> Training<'_, N> {
     /// [`Error::Diverged`] if a number stops being one, [`Error::Interrupted`] by Ctrl-C, [`Error::Domain`] if the two
     /// sets of images have other classes, [`Error::File`] if a state belongs to another run, [`Error::Io`],
     /// [`Error::Device`].
-    pub fn run<T: Portable<Network = N>>(
+    pub fn run<T: Portable + Task<Cpu, Network = N>>(
         self,
         task: &T,
         images: &Images,
@@ -131,7 +133,7 @@ impl<N: Stored> Training<'_, N> {
     ///
     /// # Errors
     /// [`Error::Argument`] if it is anything else: it is not written over unasked.
-    fn finished<T: Portable<Network = N>>(
+    fn finished<T: Portable + Task<Cpu, Network = N>>(
         &self,
         images: &Images,
         held_out: &Images,
@@ -198,7 +200,10 @@ struct Work<'a, 'b, T: Portable> {
     out: &'a Path,
 }
 
-impl<T: Portable> OnDevice for Work<'_, '_, T> {
+impl<T: Portable> OnDevice for Work<'_, '_, T>
+where
+    T::Network: Stored,
+{
     type Output = Vec<Epoch<T::Score>>;
 
     fn run<D: Runtime<f32>>(self, device: &D) -> Result<Vec<Epoch<T::Score>>> {

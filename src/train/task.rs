@@ -5,14 +5,13 @@
 //! A task is the definition and does not change. What changes in a training beside the parameters, such as a
 //! teacher, lives in the network ([`Network::buffers`]): it is moved by [`Task::after_step`].
 
-use dfdx::prelude::{OwnedTape, Rank0, Tensor};
+use dfdx::prelude::{Cpu, OwnedTape, Rank0, Tensor};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 
 use super::recipe::Recipe;
 use super::{Circumstances, Epoch, Observer};
 use crate::error::{Error, Result};
-use crate::model::checkpoint::Stored;
 use crate::model::{Network, Runtime};
 
 /// Something to train a network for.
@@ -87,15 +86,7 @@ pub trait Task<D: Runtime<f32>>: Sync {
 }
 
 /// A task that is the same on every device.
-pub trait Portable: Sync {
-    /// What is trained, on the CPU.
-    type Network: Stored;
-    /// What the network is worth.
-    type Score: Scored;
-
-    /// How many examples an epoch has.
-    fn examples(&self) -> usize;
-
+pub trait Portable: Task<Cpu> {
     /// [`super::train`] on `device`; the observer sees networks on the CPU.
     ///
     /// # Errors
@@ -103,11 +94,11 @@ pub trait Portable: Sync {
     fn train_on<D: Runtime<f32>>(
         &self,
         device: &D,
-        network: &mut Self::Network,
+        network: &mut <Self as Task<Cpu>>::Network,
         recipe: &Recipe,
         run: &Circumstances<'_>,
-        observer: &mut impl Observer<Self::Network, Self::Score>,
-    ) -> Result<Vec<Epoch<Self::Score>>>;
+        observer: &mut impl Observer<<Self as Task<Cpu>>::Network, <Self as Task<Cpu>>::Score>,
+    ) -> Result<Vec<Epoch<<Self as Task<Cpu>>::Score>>>;
 }
 
 /// Trains `moved`, the network on another device, by `train`, which shows the observer the networks that `back` brings to

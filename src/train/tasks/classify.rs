@@ -123,20 +123,13 @@ impl<D: Runtime<f32>> Task<D> for Classify<'_> {
 }
 
 impl Portable for Classify<'_> {
-    type Network = Classifier<f32, Cpu>;
-    type Score = Score;
-
-    fn examples(&self) -> usize {
-        self.images.len()
-    }
-
     fn train_on<D: Runtime<f32>>(
         &self,
         device: &D,
-        network: &mut Self::Network,
+        network: &mut Classifier<f32, Cpu>,
         recipe: &Recipe,
         run: &Circumstances<'_>,
-        observer: &mut impl Observer<Self::Network, Score>,
+        observer: &mut impl Observer<Classifier<f32, Cpu>, Score>,
     ) -> Result<Vec<Epoch<Score>>> {
         let moved = network.on(device)?;
         let back = |network: &Classifier<f32, D>| network.on(&Cpu::default());

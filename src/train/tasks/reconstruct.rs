@@ -184,20 +184,13 @@ impl<D: Runtime<f32>> Task<D> for Reconstruct<'_> {
 }
 
 impl Portable for Reconstruct<'_> {
-    type Network = Autoencoder<f32, Cpu>;
-    type Score = f64;
-
-    fn examples(&self) -> usize {
-        self.images.len()
-    }
-
     fn train_on<D: Runtime<f32>>(
         &self,
         device: &D,
-        network: &mut Self::Network,
+        network: &mut Autoencoder<f32, Cpu>,
         recipe: &Recipe,
         run: &Circumstances<'_>,
-        observer: &mut impl Observer<Self::Network, f64>,
+        observer: &mut impl Observer<Autoencoder<f32, Cpu>, f64>,
     ) -> Result<Vec<Epoch<f64>>> {
         let moved = network.on(device)?;
         let back = |network: &Autoencoder<f32, D>| network.on(&Cpu::default());
