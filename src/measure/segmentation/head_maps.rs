@@ -6,6 +6,7 @@ use ndarray::{s, Array2, Array3};
 use super::threshold::class_maps;
 use crate::error::{Error, Result};
 use crate::model::block::Form;
+use crate::model::patches::Patches;
 use crate::model::probe::{Probe, Recorder, Site};
 use crate::model::{Classifier, Runtime};
 
@@ -67,7 +68,7 @@ pub fn of_layers<D: Runtime<f32>>(
         recorder: Recorder::new(sites),
     };
     network.forward_probed(image, &mut chosen)?;
-    let grid = [height / config.patch_size[0], width / config.patch_size[1]];
+    let grid = Patches::of(config).grid();
     let shown = layers.iter().map(|layer| {
         let [maps, keys, tokens] = sites.map(|site| chosen.recorder.get(site, layer - 1));
         let (maps, keys) = (maps.ok_or_else(no_maps)?, keys.ok_or_else(no_maps)?);
