@@ -10,6 +10,7 @@ mod house;
 mod judging;
 mod pictures;
 mod rate;
+mod scenes;
 mod training;
 
 use std::path::Path;
