@@ -334,14 +334,19 @@ fn show(
     let Some(attention) = made.attention() else {
         return;
     };
-    let site = Site::Projection(step);
-    if probe.wants(site, layer) {
-        // Of separate queries, keys and values, the values.
-        let inner = attention.read.len() / (b * n);
-        let columns = attention.projection.len() / (b * n);
-        let rows = attention.projection.chunks_exact(columns);
-        let values = rows.flat_map(|row| &row[columns - inner..]).copied();
-        probe.observe(site, layer, &[b, n, inner], values.collect());
+    // Of separate queries, keys and values, side by side in this order, the values are the last and the keys before them.
+    let inner = attention.read.len() / (b * n);
+    let columns = attention.projection.len() / (b * n);
+    let sites = [
+        (Site::Projection(step), columns - inner),
+        (Site::Keys(step), columns.saturating_sub(2 * inner)),
+    ];
+    for (site, first) in sites {
+        if probe.wants(site, layer) {
+            let rows = attention.projection.chunks_exact(columns);
+            let own = rows.flat_map(|row| &row[first..first + inner]).copied();
+            probe.observe(site, layer, &[b, n, inner], own.collect());
+        }
     }
     if let Some(maps) = &attention.maps {
         let heads = maps.len() / (b * n * n);

@@ -11,6 +11,9 @@ pub enum Site {
     /// Of an attention step, the projections side by side, shape (b, n, k p); with separate queries, keys and values,
     /// the values.
     Projection(usize),
+    /// Of an attention step, the keys of all heads side by side, shape (b, n, k p): the projections, where queries, keys and
+    /// values are one.
+    Keys(usize),
     /// Of an attention step, the attention maps, whose rows sum to one, shape (b, k, n, n).
     Attention(usize),
     /// What a step makes, with its skip, shape (b, n, d).

@@ -259,6 +259,7 @@ fn kernels_show_the_same_intermediates_as_dfdx_operations() {
         Site::LayerInput,
         Site::NORMALISED_INPUT,
         Site::PROJECTION,
+        Site::Keys(0),
         Site::ATTENTION,
         Site::AFTER_MSSA,
         Site::NORMALISED_AFTER_MSSA,

@@ -1,7 +1,7 @@
 //! Masks that nobody asked a network for, against the objects' own (CPAL 2024; claims C-SEG-01 to
 //! C-SEG-08, C-MAE-05, C-CRIT-14): of attention maps, of a cut of the graph of patches, of principal components of
-//! tokens. Numbers in, numbers out. A patch grid is (rows, columns), row-major; masks are arrays of `bool`, of patches
-//! or of pixels.
+//! tokens. Numbers in, numbers out, but for [`head_maps`], which looks at a network. A patch grid is (rows, columns),
+//! row-major; masks are arrays of `bool`, of patches or of pixels.
 //!
 //! Two conventions go by the same name in more than one place here. Both are there under their own name, and a number
 //! of one is never held against a number of the other: [`threshold::mass`] and [`threshold::area`],
@@ -16,10 +16,12 @@
 //! | [`mask_cut`] | objects as normalised cuts of the graph of patches |
 //! | [`average_precision`] | average precision of masks or boxes as COCO defines it |
 //! | [`components`] | principal components of tokens, and how well the first one ranks the foreground |
+//! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 
 pub mod average_precision;
 pub mod components;
+pub mod head_maps;
 pub mod mask_cut;
 pub mod other_half;
 pub mod overlap;

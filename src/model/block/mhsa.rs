@@ -107,6 +107,9 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mhsa<E, D> {
         let keys = all
             .retaped::<T>()
             .try_slice((0..b, 0..n, inner..2 * inner))?
+            .try_reshape_like(&(b, n, inner))?;
+        observe(probe, Site::Keys(place.step), place.layer, &keys);
+        let keys = keys
             .try_reshape_like(&shape)?
             .try_permute::<_, Axes4<0, 2, 3, 1>>()?;
         let values = all

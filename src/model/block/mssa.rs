@@ -120,7 +120,9 @@ impl<E: Real, D: Device<E>> Form<E, D> for Mssa<E, D> {
         let (inner, _) = *self.subspace_bases.shape();
         let p = inner / self.heads;
         let projected = project(x, &self.subspace_bases)?;
-        observe(probe, Site::Projection(place.step), place.layer, &projected);
+        for site in [Site::Projection(place.step), Site::Keys(place.step)] {
+            observe(probe, site, place.layer, &projected);
+        }
         let w = projected
             .try_reshape_like(&(b, n, self.heads, p))?
             .try_permute::<(usize, usize, usize, usize), Axes4<0, 2, 1, 3>>()?;
