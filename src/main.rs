@@ -1,5 +1,5 @@
 //! The `whitebox` command: coding rates of token files, forward passes of checkpoints, training,
-//! fine-tuning, evaluation, reconstruction.
+//! fine-tuning, evaluation, reconstruction, attention maps.
 
 mod commands;
 
@@ -34,6 +34,12 @@ enum Command {
     Evaluate(commands::evaluate::Arguments),
     /// Pictures that a masked autoencoder fills in, side by side as PNG.
     Reconstruct(commands::reconstruct::Arguments),
+    /// What the heads of a classifier or autoencoder look at: attention maps, components and masks on pictures.
+    ///
+    /// Writes a folder for each layer, layer-L, with the map of every head on every picture, a sheet of all of them,
+    /// the first three principal components of the keys as colours, and with --masks the masks of MaskCut; beside them
+    /// heads.csv and masks.csv. README and book say what is in them.
+    Attend(commands::attend::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,5 +51,6 @@ fn main() -> ExitCode {
         Command::Finetune(arguments) => commands::finetune::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
+        Command::Attend(arguments) => commands::attend::run(&arguments),
     })
 }

@@ -29,7 +29,7 @@ pub(crate) struct CheckpointArguments {
     pub(crate) file: FileArguments,
     /// Heads; no tensor's shape shows it. Not needed for checkpoints written here.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    heads: Option<u32>,
+    pub(crate) heads: Option<u32>,
     /// What the head reads.
     #[arg(long, value_enum)]
     pool: Option<Pool>,
@@ -65,16 +65,27 @@ impl FileArguments {
 impl CheckpointArguments {
     /// The network, and the file it is from.
     pub(crate) fn load(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        self.read(None)
+        self.classifier(self.file.read()?, None)
     }
 
     /// The same for a network that gets another head: a file without one will do.
     pub(crate) fn load_encoder(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        self.read(Some(1))
+        self.encoder(self.file.read()?)
     }
 
-    fn read(&self, headless: Option<usize>) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        let checkpoint = self.file.read()?;
+    /// The same of a file that was read.
+    pub(crate) fn encoder(
+        &self,
+        checkpoint: Checkpoint,
+    ) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
+        self.classifier(checkpoint, Some(1))
+    }
+
+    fn classifier(
+        &self,
+        checkpoint: Checkpoint,
+        headless: Option<usize>,
+    ) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
         let own = checkpoint.config();
         let config = match (own, self.heads, self.pool, self.channels) {
             (Some(config), None, None, None) => config,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
 use whitebox::data::sheet::Sheet;
-use whitebox::data::{image_folder, DataArguments, Images, Split};
+use whitebox::data::Images;
 use whitebox::model::autoencoder::{Autoencoder, Unseen};
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::train::masking::Masking;
@@ -12,6 +12,7 @@ use whitebox::train::tasks::reconstruct::squared_error;
 use whitebox::{seed, Error, Result};
 
 use super::checkpoint::FileArguments;
+use super::pictures::PictureArguments;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -27,20 +28,11 @@ pub(crate) struct Arguments {
     /// checkpoints written here.
     #[arg(long)]
     lambda: Option<f64>,
-    /// JPEG or PNG files, in place of a data set.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["data", "data_dir"])]
-    pictures: Vec<PathBuf>,
     #[command(flatten)]
-    data: DataArguments,
-    /// How many held-out pictures of a data set, drawn by the seed.
-    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
-    count: u16,
+    pictures: PictureArguments,
     /// The share of patches to mask.
     #[arg(long, default_value_t = 0.75, allow_negative_numbers = true)]
     ratio: f64,
-    /// Seed of the masks and of the choice of pictures.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
     /// The PNG file to write. A row is a picture: as it is, as the network sees it, as the network makes it, and that
     /// in the place of what was masked.
     #[arg(long, value_name = "FILE")]
@@ -68,13 +60,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     })?;
     let network = checkpoint.autoencoder(config, &Cpu::default())?;
     arguments.file.report(&network, &checkpoint);
-    let images = arguments.images(config.image_size)?;
+    let images = arguments.pictures.images(config.image_size)?;
     network.check_fit(&images)?;
     let masking = Masking {
         ratio: arguments.ratio,
         normalised_targets: normalised_targets(&checkpoint),
     };
-    let (rows, error) = reconstructed(&network, &images, masking, arguments.seed)?;
+    let (rows, error) = reconstructed(&network, &images, masking, arguments.pictures.seed)?;
     let [height, width] = config.image_size;
     let sheet = Sheet {
         shape: [config.channels, height, width],
@@ -91,16 +83,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("nothing is masked; see {}", arguments.out.display());
     }
     Ok(())
-}
-
-impl Arguments {
-    fn images(&self, size: [usize; 2]) -> Result<Images> {
-        if self.pictures.is_empty() {
-            let count = usize::from(self.count);
-            return self.data.draw(Split::Test, Some(count), self.seed);
-        }
-        image_folder::pictures(self.pictures.clone(), size)
-    }
 }
 
 /// Whether the network was trained to find patches that are normalised each by itself.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
+use super::picture::Picture;
 use super::Normalisation;
 use crate::artefact;
 use crate::error::{Error, Result};
@@ -37,44 +38,20 @@ impl Sheet<'_> {
         let size = channels * height * width;
         let fits = |picture: &Vec<f32>| picture.len() == size;
         if !matches!(channels, 1 | 3) || !self.rows.iter().flatten().all(fits) {
-            return Err(Error::shape(
-                "the pictures of a sheet",
-                format!("one or three channels of {height} x {width} pixels"),
-                format!("{channels} channels, or another size"),
-                "take pictures of one size, grey or in colour",
-            ));
+            return Err(refused(self.shape));
         }
-        let times = LEAST.div_ceil(height.min(width)).max(1);
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let extent = |count: usize, side: usize| {
-            (count * side * times) as u32 + GAP * count.saturating_sub(1) as u32
-        };
-        let mut sheet = RgbImage::from_pixel(
-            extent(columns, width).max(1),
-            extent(self.rows.len(), height).max(1),
-            WHITE,
-        );
-        for (row, pictures) in self.rows.iter().enumerate() {
-            let top = row as u32 * ((height * times) as u32 + GAP);
-            for (column, picture) in pictures.iter().enumerate() {
-                let left = column as u32 * ((width * times) as u32 + GAP);
-                for y in 0..height * times {
-                    for x in 0..width * times {
-                        let pixel = y / times * width + x / times;
-                        let colour = [0, 1, 2].map(|channel| {
-                            let channel = channel.min(channels - 1);
-                            self.byte(picture[channel * height * width + pixel], channel)
-                        });
-                        sheet.put_pixel(left + x as u32, top + y as u32, Rgb(colour));
-                    }
-                }
+        let bytes = |picture: &Vec<f32>| {
+            let planes = picture.chunks(height * width).enumerate();
+            let bytes = planes.flat_map(|(channel, plane)| {
+                plane.iter().map(move |&value| self.byte(value, channel))
+            });
+            Picture {
+                shape: self.shape,
+                planes: bytes.collect(),
             }
-        }
-        let mut bytes = Cursor::new(Vec::new());
-        sheet
-            .write_to(&mut bytes, ImageFormat::Png)
-            .map_err(|e| Error::file(path, "a picture as PNG", e.to_string(), "choose fewer"))?;
-        artefact::write(path, bytes.get_ref())
+        };
+        let rows = self.rows.iter().map(|row| row.iter().map(bytes).collect());
+        artefact::write(path, &png(&rows.collect::<Vec<Vec<_>>>())?)
     }
 
     fn byte(&self, value: f32, channel: usize) -> u8 {
@@ -83,6 +60,63 @@ impl Sheet<'_> {
         // Cut off to a byte by the cast; NaN is black.
         (share * 255.0).round().clamp(0.0, 255.0) as u8
     }
+}
+
+/// Rows of pictures of one size as the bytes of one PNG file. What is missing in a shorter row stays white.
+///
+/// # Errors
+/// [`Error::Shape`] if a picture has another size than the first, or another number of channels than one or three;
+/// [`Error::Unsupported`] if they are more than a PNG file holds.
+pub fn png(rows: &[Vec<Picture<'_>>]) -> Result<Vec<u8>> {
+    let first = rows.iter().flatten().next();
+    let shape = first.map_or([1, 1, 1], |picture| picture.shape);
+    let [channels, height, width] = shape;
+    let fits = |picture: &Picture<'_>| picture.shape == shape;
+    if !matches!(channels, 1 | 3) || height * width == 0 || !rows.iter().flatten().all(fits) {
+        return Err(refused(shape));
+    }
+    let times = LEAST.div_ceil(height.min(width)).max(1);
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let extent = |count: usize, side: usize| {
+        (count * side * times) as u32 + GAP * count.saturating_sub(1) as u32
+    };
+    let mut sheet = RgbImage::from_pixel(
+        extent(columns, width).max(1),
+        extent(rows.len(), height).max(1),
+        WHITE,
+    );
+    for (row, pictures) in rows.iter().enumerate() {
+        let top = row as u32 * ((height * times) as u32 + GAP);
+        for (column, picture) in pictures.iter().enumerate() {
+            let left = column as u32 * ((width * times) as u32 + GAP);
+            for y in 0..height * times {
+                for x in 0..width * times {
+                    let pixel = y / times * width + x / times;
+                    let colour = [0, 1, 2].map(|channel: usize| {
+                        let plane = channel.min(channels - 1) * height * width;
+                        picture.planes[plane + pixel]
+                    });
+                    sheet.put_pixel(left + x as u32, top + y as u32, Rgb(colour));
+                }
+            }
+        }
+    }
+    let mut bytes = Cursor::new(Vec::new());
+    let written = sheet.write_to(&mut bytes, ImageFormat::Png);
+    written.map_err(|e| {
+        let what = format!("a sheet of so many pictures ({e})");
+        Error::unsupported(what, "in a PNG file", "choose fewer")
+    })?;
+    Ok(bytes.into_inner())
+}
+
+fn refused([channels, height, width]: [usize; 3]) -> Error {
+    Error::shape(
+        "the pictures of a sheet",
+        format!("one or three channels of {height} x {width} pixels"),
+        format!("{channels} channels, or another size"),
+        "take pictures of one size, grey or in colour",
+    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | [`table`] | rows as CSV |
 //! | [`chart`] | curves with error bars, as SVG |
 //! | [`heat_map`] | matrices in greys, as SVG |
+//! | [`overlay`] | maps and masks of patches on their picture |
 //! | [`device`] | CPU or GPU |
 //! | [`training`] | training from the command line |
 //! | [`course`] | what a training shows and writes as it goes, whatever it trains |
@@ -31,6 +32,7 @@ pub mod experiment;
 pub mod heat_map;
 pub mod layer_curves;
 pub mod networks;
+pub mod overlay;
 pub mod record;
 pub mod run;
 pub mod subject;

@@ -101,21 +101,13 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
     /// # Errors
     /// [`Error::Shape`] naming both.
     pub fn check_fit(&self, images: &Images) -> Result<()> {
-        let remedy = "choose the data set the network was made for, or train one for it";
-        if images.shape[0] != self.config.channels {
-            return Err(Error::shape(
-                format!("images of {}", images.name),
-                format!("{} channels", self.config.channels),
-                format!("{}", images.shape[0]),
-                remedy,
-            ));
-        }
+        Patches::of(&self.config).check_channels(images)?;
         if images.classes > self.config.classes {
             return Err(Error::shape(
                 format!("classes of {}", images.name),
                 format!("at most {}", self.config.classes),
                 images.classes.to_string(),
-                remedy,
+                "choose the data set the network was made for, or train one for it",
             ));
         }
         Ok(())

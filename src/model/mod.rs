@@ -31,6 +31,8 @@
 //! | [`hub`] | folders in the layout of the Hugging Face Hub |
 //! | `sizes` | the sizes of a network from the names and shapes of its parameters |
 //! | `pytorch`, `pickle`, `entry` | the official code's checkpoint files |
+//! | [`positions`] | positions for another grid of patches |
+//! | [`encoder`] | what turns a picture into tokens, whichever network it is of |
 //! | [`transfer`] | a network for another task made from a trained one |
 //! | [`operators`], [`sparsifier`], [`doubles`] | bases and dictionary of a layer in f64, as the papers write them |
 //! | [`probe`] | one interface to every intermediate of a forward pass |
@@ -48,6 +50,7 @@ mod container;
 pub mod description;
 pub mod doubles;
 pub mod embedding;
+pub mod encoder;
 mod entry;
 pub mod hub;
 pub mod kernel_weights;
@@ -62,6 +65,7 @@ mod ordered;
 pub mod parameters;
 pub mod patches;
 mod pickle;
+pub mod positions;
 pub mod probe;
 mod pytorch;
 pub mod runs;
@@ -78,6 +82,7 @@ mod visit;
 pub use autoencoder::{Autoencoder, AutoencoderConfig};
 pub use classifier::Classifier;
 pub use config::{Architecture, Config, Pool};
+pub use encoder::Encoder;
 pub use kernels::Execution;
 pub use network::Network;
 pub use runs::Runs;

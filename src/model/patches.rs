@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::config::Config;
+use crate::data::Images;
 use crate::error::{Error, Result};
 
 /// How pictures are cut.
@@ -64,6 +65,23 @@ impl Patches {
     /// Numbers of a picture.
     pub fn image(&self) -> usize {
         self.channels * self.image_size[0] * self.image_size[1]
+    }
+
+    /// Refuses images of another number of channels.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming both.
+    pub fn check_channels(&self, images: &Images) -> Result<()> {
+        let [channels, ..] = images.shape;
+        if channels == self.channels {
+            return Ok(());
+        }
+        Err(Error::shape(
+            format!("images of {}", images.name),
+            format!("{} channels", self.channels),
+            channels.to_string(),
+            "choose the data set the network was made for, or train one for it",
+        ))
     }
 
     /// Pictures among so many numbers.

@@ -1,13 +1,14 @@
-//! What layers of a classifier show of one picture: the map of every head, the keys that MaskCut cuts by, the tokens whose
-//! principal components are looked at. All from the intermediates of one pass forward.
+//! What layers of a classifier, or of an autoencoder's encoder without masking, show of one picture: the map of every head,
+//! the keys that MaskCut cuts by, the tokens whose principal components are looked at. All from the intermediates of one
+//! pass forward.
 
-use ndarray::{s, Array2, Array3};
+use ndarray::{s, Array2, Array3, ArrayView3};
 
 use super::threshold::class_maps;
 use crate::error::{Error, Result};
 use crate::model::block::Form;
 use crate::model::probe::{Probe, Recorder, Site};
-use crate::model::{Classifier, Runtime};
+use crate::model::{Encoder, Runtime};
 
 /// What a layer shows of a picture, patch by patch, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,22 +30,23 @@ pub struct HeadMaps {
 /// # Errors
 /// [`Error::Shape`] if `image` is not one picture of the network's size; [`Error::Argument`] if there is no such layer;
 /// [`Error::Unsupported`] if a layer has no attention maps; [`Error::Device`].
-pub fn of_layers<D: Runtime<f32>>(
-    network: &Classifier<f32, D>,
+pub fn of_layers<D: Runtime<f32>, N: Encoder<D>>(
+    network: &N,
     image: &[f32],
     layers: &[usize],
 ) -> Result<Vec<HeadMaps>> {
-    let config = network.config();
-    let [height, width] = config.image_size;
-    if image.len() != config.channels * height * width {
+    let cut = network.cut();
+    let [height, width] = cut.image_size;
+    if image.len() != cut.image() {
         return Err(Error::shape(
             "picture",
-            format!("({}, {height}, {width})", config.channels),
+            format!("({}, {height}, {width})", cut.channels),
             format!("({},)", image.len()),
             "pass one picture, of the size that the network reads",
         ));
     }
-    let depth = network.layers().len();
+    let own = network.stack().layers();
+    let depth = own.len();
     if let Some(layer) = layers.iter().find(|layer| !(1..=depth).contains(*layer)) {
         return Err(Error::argument(
             "`layer`",
@@ -53,8 +55,8 @@ pub fn of_layers<D: Runtime<f32>>(
             "name a layer that the network has",
         ));
     }
-    // The layers of a classifier have the same steps.
-    let steps = &network.layers()[0].steps;
+    // The layers of a stack have the same steps.
+    let steps = own.first().map(|layer| &layer.steps).ok_or_else(no_maps)?;
     let attention = steps.iter().position(|step| step.block.heads().is_some());
     let attention = attention.ok_or_else(no_maps)?;
     let sites = [
@@ -66,14 +68,13 @@ pub fn of_layers<D: Runtime<f32>>(
         layers,
         recorder: Recorder::new(sites),
     };
-    network.forward_probed(image, &mut chosen)?;
-    let grid = [height / config.patch_size[0], width / config.patch_size[1]];
+    network.observe(image, &mut chosen)?;
     let shown = layers.iter().map(|layer| {
         let [maps, keys, tokens] = sites.map(|site| chosen.recorder.get(site, layer - 1));
         let (maps, keys) = (maps.ok_or_else(no_maps)?, keys.ok_or_else(no_maps)?);
         let tokens = tokens.ok_or_else(no_maps)?;
         Ok::<_, Error>(HeadMaps {
-            maps: on_grid(maps, grid)?,
+            maps: on_grid(maps, cut.grid())?,
             keys: of_patches(keys)?,
             tokens: of_patches(tokens)?,
         })
@@ -81,7 +82,8 @@ pub fn of_layers<D: Runtime<f32>>(
     shown.collect()
 }
 
-/// Records chosen layers alone: the maps of all layers of a large picture take much memory.
+/// Records chosen layers alone, and of their attention what the class token reads: the rest of a large picture takes much
+/// memory.
 struct Chosen<'a> {
     /// From 1.
     layers: &'a [usize],
@@ -94,22 +96,29 @@ impl Probe<f32> for Chosen<'_> {
     }
 
     fn observe(&mut self, site: Site, layer: usize, shape: &[usize], values: Vec<f32>) {
-        self.recorder.observe(site, layer, shape, values);
+        let Site::Attention(_) = site else {
+            return self.recorder.observe(site, layer, shape, values);
+        };
+        // What has no maps is missed by who asks for them.
+        let own: Option<[usize; 3]> = shape.get(1..).and_then(|own| own.try_into().ok());
+        let attention = own.and_then(|own| ArrayView3::from_shape(own, &values).ok());
+        if let Some(Ok(maps)) = attention.map(class_maps) {
+            let (heads, patches) = maps.dim();
+            let maps = maps.into_iter().collect();
+            self.recorder
+                .observe(site, layer, &[1, heads, patches], maps);
+        }
     }
 }
 
-/// The class token's maps (K, rows, columns) of the attention (1, K, n + 1, n + 1) of one picture.
+/// The class token's maps (1, K, n) of one picture as (K, rows, columns).
 fn on_grid(
     (shape, values): (&[usize], &[f32]),
     [rows, columns]: [usize; 2],
 ) -> Result<Array3<f64>> {
-    let own: [usize; 3] = shape[1..].try_into().map_err(|_| no_maps())?;
-    let attention = Array3::from_shape_vec(own, widened(values));
-    let attention = attention.map_err(|e| Error::misfit("attention", shape, &e))?;
-    let heads = own[0];
-    let maps = class_maps(attention.view())?;
-    let maps = maps.into_shape_with_order((heads, rows, columns));
-    maps.map_err(|e| Error::misfit("class maps", (heads, rows, columns), &e))
+    let own = (shape[1], rows, columns);
+    let maps = Array3::from_shape_vec(own, widened(values));
+    maps.map_err(|e| Error::misfit("class maps", own, &e))
 }
 
 /// Tokens (1, n + 1, features) of one picture without the class token, (n, features).
@@ -142,7 +151,7 @@ mod tests {
     use crate::model::doubles::widened as matrix;
     use crate::model::norm::LayerNorm;
     use crate::model::tensor::Vector;
-    use crate::model::{Architecture, Config, Execution, Pool};
+    use crate::model::{Architecture, Classifier, Config, Execution, Pool};
     use dfdx::prelude::Cpu;
     use ndarray::{Array1, ArrayView1, ArrayView2};
 

@@ -306,7 +306,7 @@ fn small(mask: &Array2<bool>) -> bool {
 }
 
 /// The patches of `side` that paths over edges, not corners, lead to from `seed` within it.
-fn connected(side: ArrayView2<'_, bool>, seed: [usize; 2]) -> Array2<bool> {
+pub(super) fn connected(side: ArrayView2<'_, bool>, seed: [usize; 2]) -> Array2<bool> {
     let mut piece = Array2::from_elem(side.dim(), false);
     let mut open = vec![seed];
     while let Some([y, x]) = open.pop() {

@@ -16,11 +16,15 @@
 //! | [`mask_cut`] | objects as normalised cuts of the graph of patches |
 //! | [`average_precision`] | average precision of masks or boxes as COCO defines it |
 //! | [`components`] | principal components of tokens, and how well the first one ranks the foreground |
+//! | [`colours`] | principal components of tokens as colours of pictures |
+//! | [`concentration`] | where a map of the class token has its mass |
 //! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 
 pub mod average_precision;
+pub mod colours;
 pub mod components;
+pub mod concentration;
 pub mod head_maps;
 pub mod mask_cut;
 pub mod other_half;

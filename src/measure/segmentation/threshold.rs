@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::Shape`] if an attention is not square, or has no patch.
-pub fn class_maps(attention: ArrayView3<'_, f64>) -> Result<Array2<f64>> {
+pub fn class_maps<E: Clone>(attention: ArrayView3<'_, E>) -> Result<Array2<E>> {
     let (heads, readers, read) = attention.dim();
     if readers != read || read < 2 {
         return Err(Error::shape(

@@ -7,6 +7,9 @@ use crate::model::description::Description;
 use crate::model::entry::Unreadable;
 use crate::model::names::{self, Dialect, Half, Part, StepNames};
 
+/// The positions that are added, in both halves.
+const POSITIONS: &str = "decoder_pos_embed";
+
 /// What no tensor of an autoencoder shows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Unseen {
@@ -19,6 +22,15 @@ pub struct Unseen {
 }
 
 impl Checkpoint {
+    /// Whether the file says that it holds an autoencoder, or, if it says nothing, has the positions that one adds.
+    pub fn is_autoencoder(&self) -> bool {
+        match self.description {
+            Some(Description::Autoencoder(_)) => true,
+            Some(Description::Classifier(_)) => false,
+            None => self.tensors.contains_key(POSITIONS),
+        }
+    }
+
     /// The configuration that the file carries, or that the tensors' names and shapes imply with what they do not show;
     /// the step size is the official one.
     ///
@@ -63,9 +75,8 @@ impl Checkpoint {
         if embedded != d {
             return Err(self.misfit("patch_embed.proj.weight", format!("[{d}, channels, p, p]")));
         }
-        let table = "decoder_pos_embed";
-        let [_, tokens, _] = self.dimensions(table)?;
-        let grid = self.grid(table, tokens, d)?;
+        let [_, tokens, _] = self.dimensions(POSITIONS)?;
+        let grid = self.grid(POSITIONS, tokens, d)?;
         let dialects = |half| [Dialect::CrateMae(half), Dialect::VitMae(half)];
         let [crate_mae, _] = dialects(Half::Encoder)
             .map(|dialect| StepNames::of_step(dialect, 0, 0).weight(Part::Projection));
