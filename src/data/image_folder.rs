@@ -19,6 +19,9 @@ pub const RESIZE: usize = 256;
 /// Side of the centre crop, in pixels.
 pub const CROP: usize = 224;
 
+/// What is to be done about a folder that is not there.
+const NO_FOLDER: &str = "name a folder that exists with `data_dir`";
+
 /// Reads one split: its sub-folder (`train`, or `val` or `test`) if there is one, else `folder`, if that is
 /// not the folder of the other split.
 ///
@@ -35,7 +38,7 @@ pub fn read(folder: &Path, split: Split, limit: Option<usize>) -> Result<Images>
         Split::Test => "test",
     };
     let root = split_folder(folder, split)?;
-    let top = entries(&root)?;
+    let top = entries(&root, NO_FOLDER)?;
     let (folders, files): (Vec<&PathBuf>, Vec<&PathBuf>) = top.iter().partition(|p| p.is_dir());
     let (hidden, classes): (Vec<&PathBuf>, Vec<&PathBuf>) =
         folders.into_iter().partition(|path| is_hidden(path));
@@ -133,7 +136,9 @@ impl Found {
             if !seen.insert(real) {
                 continue;
             }
-            let visible = entries(&folder)?.into_iter().filter(|p| !is_hidden(p));
+            let visible = entries(&folder, NO_FOLDER)?
+                .into_iter()
+                .filter(|p| !is_hidden(p));
             let (below, files): (Vec<PathBuf>, Vec<PathBuf>) = visible.partition(|p| p.is_dir());
             open.extend(below);
             folders.push((folder, files));
@@ -239,15 +244,12 @@ pub fn sub_folder(folder: &Path, split: Split) -> Option<PathBuf> {
     paths.into_iter().find(|path| path.is_dir())
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e| {
-        Error::io(
-            "list",
-            folder,
-            e,
-            "name a folder that exists with `data_dir`",
-        )
-    };
+/// What is in a folder, in the order of text.
+///
+/// # Errors
+/// [`Error::Io`] with this remedy.
+pub(super) fn entries(folder: &Path, remedy: &str) -> Result<Vec<PathBuf>> {
+    let failed = |e| Error::io("list", folder, e, remedy);
     let mut paths = std::fs::read_dir(folder)
         .map_err(failed)?
         .map(|entry| entry.map(|e| e.path()).map_err(failed))
@@ -270,7 +272,8 @@ fn is_hidden(path: &Path) -> bool {
     name.starts_with(['.', '@']) || name == "__MACOSX" || name == "lost+found"
 }
 
-fn is_picture(path: &Path) -> bool {
+/// Whether a file's name is that of a picture.
+pub(super) fn is_picture(path: &Path) -> bool {
     !is_hidden(path)
         && path
             .extension()

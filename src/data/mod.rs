@@ -10,6 +10,7 @@
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
 //! | `jpeg` | whether a JPEG file is whole |
 //! | [`lines_and_plane`] | points near two lines and a plane |
+//! | [`masked`] | pictures with the masks of their objects: PASCAL VOC, COCO, pairs of files |
 //! | [`noise`] | noise on finished pictures |
 //! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
@@ -24,6 +25,7 @@ pub mod idx;
 pub mod image_folder;
 mod jpeg;
 pub mod lines_and_plane;
+pub mod masked;
 pub mod noise;
 pub mod npy;
 pub mod picture;
@@ -392,12 +394,16 @@ impl Images {
 
     /// `count` distinct indices, or all of them, drawn by the seed and sorted.
     pub fn sample(&self, count: usize, seed: u64) -> Vec<usize> {
-        let mut rng = crate::seed::stream(seed, &format!("sample/{}", self.name));
-        let count = count.min(self.len());
-        let mut indices = rand::seq::index::sample(&mut rng, self.len(), count).into_vec();
-        indices.sort_unstable();
-        indices
+        sample(&self.name, self.len(), count, seed)
     }
+}
+
+/// `count` of the numbers below `of`, or all of them, drawn by the seed for the set called `name`, and sorted.
+fn sample(name: &str, of: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut rng = crate::seed::stream(seed, &format!("sample/{name}"));
+    let mut indices = rand::seq::index::sample(&mut rng, of, count.min(of)).into_vec();
+    indices.sort_unstable();
+    indices
 }
 
 /// What the hash of a data set begins with.

@@ -13,8 +13,11 @@ use crate::error::{Error, Result};
 /// More than a byte of any file can hold: deflate makes of one at most 1032, each of eight pixels.
 const PIXELS_PER_BYTE: u64 = 8 * 1032;
 
+/// What is to be done about a file that is no picture.
+pub(super) const REMEDY: &str = "replace or remove the file";
+
 /// Bytes of a decoded picture, at most.
-const LARGEST: u64 = 512 << 20;
+pub(super) const LARGEST: u64 = 512 << 20;
 
 /// Longer over shorter side up to which a picture is resized whole.
 const LONGEST: usize = 64;
@@ -41,26 +44,50 @@ pub struct Rectangle {
     pub width: usize,
 }
 
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::io("read", path, error, "check the file's permissions")
+}
+
+/// The bytes of a file that should hold what is `wanted`.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::File`] if it is no file.
+pub(super) fn read(path: &Path, wanted: &str) -> Result<Vec<u8>> {
+    // What is no file may never come to an end.
+    let about = std::fs::metadata(path).map_err(|e| unreadable(path, e))?;
+    if !about.is_file() {
+        let got = "something that is no file";
+        return Err(Error::file(path, wanted, got, REMEDY));
+    }
+    std::fs::read(path).map_err(|e| unreadable(path, e))
+}
+
+/// Whether a picture of `(width, height)` pixels, `decoded` bytes in memory, can be in a file of `length` bytes. Else a
+/// file of a few bytes could ask for any memory, and a JPEG get it, all grey.
+///
+/// # Errors
+/// What the file says that it holds, for a message.
+pub(super) fn check_size(
+    (width, height): (u32, u32),
+    decoded: u64,
+    length: u64,
+) -> std::result::Result<(), String> {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > PIXELS_PER_BYTE * length || decoded > LARGEST {
+        return Err(format!("{width} x {height} pixels in {length} bytes"));
+    }
+    Ok(())
+}
+
 impl<'a> Picture<'a> {
     /// Reads a JPEG or PNG file as three channels.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::File`] if it does not decode.
     pub fn decode(path: &Path) -> Result<Picture<'static>> {
-        let undecodable = |e: String| {
-            Error::file(
-                path,
-                "a JPEG or PNG picture",
-                e,
-                "replace or remove the file",
-            )
-        };
-        let unreadable = |e| Error::io("read", path, e, "check the file's permissions");
-        // What is no file may never come to an end.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(undecodable("something that is no file".into()));
-        }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let wanted = "a JPEG or PNG picture";
+        let undecodable = |e: String| Error::file(path, wanted, e, REMEDY);
+        let bytes = read(path, wanted)?;
         let length = bytes.len() as u64;
         if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_whole(&bytes) {
             return Err(undecodable(format!(
@@ -70,17 +97,11 @@ impl<'a> Picture<'a> {
         }
         let reader = image::ImageReader::new(std::io::Cursor::new(bytes))
             .with_guessed_format()
-            .map_err(unreadable)?;
+            .map_err(|e| unreadable(path, e))?;
         let refused = |e: image::ImageError| undecodable(e.to_string().replace('\n', " "));
         let decoder = reader.into_decoder().map_err(refused)?;
-        let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
-        let pixels = u64::from(width) * u64::from(height);
-        // Else a file of a few bytes could ask for any memory, and a JPEG get it, all grey.
-        if pixels > PIXELS_PER_BYTE * length || size > LARGEST {
-            return Err(undecodable(format!(
-                "{width} x {height} pixels in {length} bytes"
-            )));
-        }
+        let (size, decoded) = (decoder.dimensions(), decoder.total_bytes());
+        check_size(size, decoded, length).map_err(undecodable)?;
         let picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
         let picture = picture.to_rgb8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);

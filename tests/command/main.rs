@@ -11,6 +11,7 @@ mod house;
 mod judging;
 mod pictures;
 mod rate;
+mod scenes;
 mod training;
 
 use std::path::Path;

@@ -7,6 +7,8 @@ use image::ImageFormat;
 use ndarray::{Array2, Array3};
 use ndarray_npy::WriteNpyExt;
 use whitebox::data::cifar::{self, Cifar};
+use whitebox::data::masked::coco;
+use whitebox::data::masked::label_map::LabelMap;
 use whitebox::data::picture::Picture;
 use whitebox::data::{idx, image_folder, npy, Images, Normalisation, Split};
 use whitebox::train::Recipe;
@@ -81,6 +83,36 @@ pub(crate) fn formats() -> Vec<Format> {
             valid: pictures("png"),
             read: reader("p.png", decode),
             memory: 256 * MIB,
+        },
+        Format {
+            name: "label map",
+            file: "m.png",
+            valid: pictures("png"),
+            read: reader("m.png", |path| {
+                let map = LabelMap::read(&path)?;
+                assert!(!map.in_colour || map.values.iter().all(|&value| value < 2));
+                Ok(())
+            }),
+            memory: 256 * MIB,
+        },
+        Format {
+            name: "coco instances",
+            file: "instances.json",
+            valid: instances(),
+            read: Box::new(|folder| {
+                image::RgbImage::new(7, 6)
+                    .save(folder.join("a.png"))
+                    .unwrap();
+                let found = coco::read(&folder.join("instances.json"), folder)?;
+                for index in (0..found.len()).filter(|&index| found.file(index).is_file()) {
+                    for object in found.read(index)?.marks.objects {
+                        assert_eq!(object.mask.dim(), (6, 7));
+                        assert!(object.class < found.class_names.len());
+                    }
+                }
+                Ok(())
+            }),
+            memory: 64 * MIB,
         },
         Format {
             name: "image folder",
@@ -218,6 +250,35 @@ fn pictures(ending: &str) -> Vec<Vec<u8>> {
     plain.write_to(&mut bytes, format).unwrap();
     files.push(bytes.into_inner());
     files
+}
+
+/// One picture of 7 x 6 pixels, with a mask of every kind.
+fn instances() -> Vec<Vec<u8>> {
+    let masks = [
+        serde_json::json!([[1, 1, 5, 1, 5, 4, 1, 4], [0.5, 0.5, 6.2, 1.4, 3.3, 5.7]]),
+        serde_json::json!({ "size": [6, 7], "counts": [0, 1, 12, 3, 3, 3, 3, 3, 13, 1] }),
+        serde_json::json!({ "size": [6, 7], "counts": "01<2G000:N" }),
+    ];
+    let file = |masks: &[serde_json::Value]| {
+        let annotation = |(id, mask): (usize, &serde_json::Value)| {
+            serde_json::json!({
+                "id": id, "image_id": 1, "category_id": 2, "iscrowd": id % 2, "segmentation": mask,
+            })
+        };
+        let annotations: Vec<_> = masks.iter().enumerate().map(annotation).collect();
+        let instances = serde_json::json!({
+            "images": [{ "id": 1, "file_name": "a.png" }],
+            "categories": [{ "id": 2, "name": "car" }],
+            "annotations": annotations,
+        });
+        instances.to_string().into_bytes()
+    };
+    vec![
+        file(&masks),
+        file(&masks[..1]),
+        file(&masks[1..]),
+        file(&[]),
+    ]
 }
 
 fn recipes() -> Vec<Vec<u8>> {
