@@ -13,7 +13,7 @@ use super::kernels::Execution;
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
-use super::patches::Patches;
+use super::patches::{Patches, OTHER_IMAGES};
 use super::probe::{NoProbe, Probe};
 use super::runtime::Runtime;
 use super::stack::Stack;
@@ -101,21 +101,13 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
     /// # Errors
     /// [`Error::Shape`] naming both.
     pub fn check_fit(&self, images: &Images) -> Result<()> {
-        let remedy = "choose the data set the network was made for, or train one for it";
-        if images.shape[0] != self.config.channels {
-            return Err(Error::shape(
-                format!("images of {}", images.name),
-                format!("{} channels", self.config.channels),
-                format!("{}", images.shape[0]),
-                remedy,
-            ));
-        }
+        Patches::of(&self.config).check_channels(images)?;
         if images.classes > self.config.classes {
             return Err(Error::shape(
                 format!("classes of {}", images.name),
                 format!("at most {}", self.config.classes),
                 images.classes.to_string(),
-                remedy,
+                OTHER_IMAGES,
             ));
         }
         Ok(())

@@ -3,7 +3,12 @@
 use rayon::prelude::*;
 
 use super::config::Config;
+use crate::data::Images;
 use crate::error::{Error, Result};
+
+/// What to do about images that a network cannot read.
+pub(super) const OTHER_IMAGES: &str =
+    "choose the data set the network was made for, or train one for it";
 
 /// How pictures are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,23 @@ impl Patches {
     /// Numbers of a picture.
     pub fn image(&self) -> usize {
         self.channels * self.image_size[0] * self.image_size[1]
+    }
+
+    /// Refuses images of another number of channels: no network for these patches reads them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming both.
+    pub(super) fn check_channels(&self, images: &Images) -> Result<()> {
+        let [channels, ..] = images.shape;
+        if channels == self.channels {
+            return Ok(());
+        }
+        Err(Error::shape(
+            format!("images of {}", images.name),
+            format!("{} channels", self.channels),
+            channels.to_string(),
+            OTHER_IMAGES,
+        ))
     }
 
     /// Pictures among so many numbers.

@@ -158,16 +158,7 @@ impl<E: Real, D: Runtime<E>> Autoencoder<E, D> {
     /// # Errors
     /// [`Error::Shape`] naming both.
     pub fn check_fit(&self, images: &Images) -> Result<()> {
-        let [channels, ..] = images.shape;
-        if channels == self.config.channels {
-            return Ok(());
-        }
-        Err(Error::shape(
-            format!("images of {}", images.name),
-            format!("{} channels", self.config.channels),
-            channels.to_string(),
-            "choose the data set the network was made for, or train one for it",
-        ))
+        self.config.patches().check_channels(images)
     }
 
     /// Images (b, channels, height, width), cut as the network reads them, (b, patches, patch width).
