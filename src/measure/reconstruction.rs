@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::exact::single_threaded_blas;
 use crate::model::patches::{Order, Patches};
+use crate::train::tasks::reconstruct::squared_error;
 
 /// How far a pixel of [`harmonic`] is moved beyond the mean of its neighbours, over how far it was from it: what takes
 /// the fewest sweeps over pictures of 28 pixels with three patches of four removed.
@@ -86,17 +87,17 @@ pub fn masked_error(
             "predict all patches of the same pictures",
         ));
     }
-    let (mut sum, mut count) = (0.0, 0usize);
-    let lanes = predictions.rows().into_iter().zip(targets.rows());
-    for ((prediction, target), _) in lanes.zip(mask.iter()).filter(|(_, &removed)| removed) {
-        let squares = prediction.iter().zip(target.iter()).map(|(&p, &t)| {
-            let difference = f64::from(p) - f64::from(t);
-            difference * difference
-        });
-        sum += squares.sum::<f64>();
-        count += 1;
-    }
-    if count == 0 {
+    let (found, wanted) = (
+        predictions.as_standard_layout(),
+        targets.as_standard_layout(),
+    );
+    let removed: Vec<bool> = mask.iter().copied().collect();
+    // In standard layout an array is a slice.
+    let slices = found.as_slice().zip(wanted.as_slice());
+    let (sum, numbers) = slices.map_or((0.0, 0), |(found, wanted)| {
+        squared_error(found, wanted, &removed, targets.dim().2)
+    });
+    if numbers == 0 {
         return Err(Error::domain(
             "mask",
             "a patch that is removed",
@@ -104,7 +105,7 @@ pub fn masked_error(
             "remove a part of the patches",
         ));
     }
-    Ok(sum / (count * targets.dim().2) as f64)
+    Ok(sum / numbers as f64)
 }
 
 /// Refuses patches and masks that do not belong together.

@@ -13,7 +13,7 @@ use super::kernels::Execution;
 use super::linear::Linear;
 use super::norm::LayerNorm;
 use super::parameters::{Collect, Initialise, Restore, Values, Visitor};
-use super::patches::Patches;
+use super::patches::{Patches, OTHER_IMAGES};
 use super::probe::{NoProbe, Probe};
 use super::runtime::Runtime;
 use super::stack::Stack;
@@ -107,7 +107,7 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
                 format!("classes of {}", images.name),
                 format!("at most {}", self.config.classes),
                 images.classes.to_string(),
-                "choose the data set the network was made for, or train one for it",
+                OTHER_IMAGES,
             ));
         }
         Ok(())

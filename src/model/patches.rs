@@ -6,6 +6,10 @@ use super::config::Config;
 use crate::data::Images;
 use crate::error::{Error, Result};
 
+/// What to do about images that a network cannot read.
+pub(super) const OTHER_IMAGES: &str =
+    "choose the data set the network was made for, or train one for it";
+
 /// How pictures are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patches {
@@ -67,7 +71,7 @@ impl Patches {
         self.channels * self.image_size[0] * self.image_size[1]
     }
 
-    /// Refuses images of another number of channels.
+    /// Refuses images of another number of channels: no network for these patches reads them.
     ///
     /// # Errors
     /// [`Error::Shape`] naming both.
@@ -80,7 +84,7 @@ impl Patches {
             format!("images of {}", images.name),
             format!("{} channels", self.channels),
             channels.to_string(),
-            "choose the data set the network was made for, or train one for it",
+            OTHER_IMAGES,
         ))
     }
 

@@ -1,6 +1,8 @@
 //! Pictures of which most patches are masked: the mean square error of the pixels that the network makes of those
 //! (official `forward_loss`).
 
+use std::iter::repeat_n;
+
 use dfdx::prelude::*;
 use rayon::prelude::*;
 
@@ -238,7 +240,7 @@ pub fn loss<D: Runtime<f32>>(
     let numbers = batch.masked.iter().filter(|&&masked| masked).count() * width;
     let share = (weight / numbers as f64) as f32;
     let shares = batch.masked.iter();
-    let shares = shares.flat_map(|&masked| vec![if masked { share } else { 0.0 }; width]);
+    let shares = shares.flat_map(|&masked| repeat_n(if masked { share } else { 0.0 }, width));
     let device = network.device();
     let of = |values: Vec<f32>| device.try_tensor_from_vec(values, shape);
     let error = of(batch.targets.clone()).and_then(|targets| found.try_sub(targets));
