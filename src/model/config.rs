@@ -298,6 +298,21 @@ impl Config {
         usize::try_from(all).unwrap_or(usize::MAX)
     }
 
+    /// Multiplications, each with an addition, of the matrix products for one picture: of patch embedding, layers and
+    /// head, as the official code forms them. What is done number by number is not counted.
+    pub fn multiply_adds(&self) -> usize {
+        let wide = |size: usize| size as u128;
+        let (d, n) = (wide(self.d), wide(self.tokens()));
+        let layer: u128 = self
+            .layer()
+            .iter()
+            .map(|step| step.multiply_adds(d, n))
+            .sum();
+        let embedding = (n - 1) * wide(self.patch_width()) * d;
+        let all = embedding + wide(self.depth) * layer + d * wide(self.classes);
+        usize::try_from(all).unwrap_or(usize::MAX)
+    }
+
     /// The published network that has this one's width, depth and projections but other heads, which no
     /// tensor's shape would show: its name and its number of heads.
     pub fn published_with_other_heads(&self) -> Option<(&'static str, usize)> {
@@ -378,6 +393,29 @@ mod tests {
         ] {
             assert_eq!(Config::preset(name).unwrap().parameters(), count);
         }
+    }
+
+    #[test]
+    fn presets_have_the_published_multiply_adds() {
+        // In billions, as the tables of DeiT (arXiv 2012.12877) and timm print them: 1.3, 4.6, 17.6.
+        for (name, published) in [("vit-tiny", 1.26), ("vit-small", 4.61), ("vit-base", 17.58)] {
+            let found = Config::preset(name).unwrap().multiply_adds() as f64 * 1e-9;
+            assert!((found / published - 1.0).abs() < 0.01, "{name}: {found}");
+        }
+        // By hand for one layer of two tokens of width 4 in two heads of width 3: projection and way back 48 each, scores
+        // and mixing 24 each, ISTA 96; a patch of 2 x 2 to a token 16, a head of 5 classes 20.
+        let config = Config {
+            image_size: [2, 2],
+            patch_size: [2, 2],
+            channels: 1,
+            classes: 5,
+            d: 4,
+            depth: 1,
+            heads: 2,
+            head_width: 3,
+            ..Config::preset("demo").unwrap()
+        };
+        assert_eq!(config.multiply_adds(), 48 + 48 + 24 + 24 + 96 + 16 + 20);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Plan {
         d * d
     }
 
+    /// One product.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        n * d * d
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

@@ -46,6 +46,11 @@ impl Plan {
         d * d
     }
 
+    /// As the official code writes it, `D^T x - D^T (D x)`: three products.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        3 * n * d * d
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

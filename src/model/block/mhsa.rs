@@ -67,6 +67,13 @@ impl Plan {
         3 * inner * d + bias + output
     }
 
+    /// Three projections, scores, mixing and the way back.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        let inner = self.inner() as u128;
+        let projections = if self.output { 4 } else { 3 };
+        projections * n * inner * d + 2 * n * n * inner
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

@@ -37,6 +37,11 @@ impl Plan {
         2 * d * hidden + hidden + d
     }
 
+    /// Up and down.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        2 * n * d * self.hidden as u128
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

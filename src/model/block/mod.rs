@@ -116,6 +116,13 @@ macro_rules! kinds {
                 }
             }
 
+            /// Multiplications, each with an addition, of the matrix products on `n` tokens of width `d`.
+            fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+                match self {
+                    $(Self::$kind(plan) => plan.multiply_adds(d, n),)*
+                }
+            }
+
             fn blank<E: Real, D: Device<E>>(
                 &self,
                 device: &D,
@@ -219,6 +226,12 @@ impl StepPlan {
     /// Number of parameters in a network of width `d`, those of the LayerNorm included.
     pub(super) fn parameters(&self, d: u128) -> u128 {
         2 * d + self.block.parameters(d)
+    }
+
+    /// Multiplications, each with an addition, of the matrix products of the block on `n` tokens, as the official code
+    /// forms them. What is done number by number is not counted.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        self.block.multiply_adds(d, n)
     }
 
     fn blank<E: Real, D: Device<E>>(

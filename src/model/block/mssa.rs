@@ -91,6 +91,16 @@ impl Plan {
         inner * d + output
     }
 
+    /// Projection, scores, mixing and the way back.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        let inner = self.inner() as u128;
+        let output = match self.output {
+            OutputKind::Identity => 0,
+            OutputKind::Free | OutputKind::Tied => n * inner * d,
+        };
+        n * inner * d + 2 * n * n * inner + output
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

@@ -55,6 +55,11 @@ impl Plan {
         dictionaries * d * self.hidden as u128
     }
 
+    /// `D^T y`, `D` of the first code, `D^T` of what is left, and the synthesis.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        4 * n * d * self.hidden as u128
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,

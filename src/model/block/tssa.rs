@@ -53,6 +53,11 @@ impl Plan {
         2 * inner * d + d + self.heads as u128
     }
 
+    /// Projection and the way back; what is between them is linear in numbers and not counted.
+    pub(super) fn multiply_adds(&self, d: u128, n: u128) -> u128 {
+        2 * n * self.inner() as u128 * d
+    }
+
     pub(super) fn blank<E: Real, D: Device<E>>(
         &self,
         device: &D,
