@@ -10,6 +10,7 @@
 //! | [`image_folder`] | one folder per class of JPEG or PNG files |
 //! | `jpeg` | whether a JPEG file is whole |
 //! | [`lines_and_plane`] | points near two lines and a plane |
+//! | [`noise`] | noise on finished pictures |
 //! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
@@ -23,6 +24,7 @@ pub mod idx;
 pub mod image_folder;
 mod jpeg;
 pub mod lines_and_plane;
+pub mod noise;
 pub mod npy;
 pub mod picture;
 pub mod procedural;
