@@ -18,9 +18,9 @@
 //! | [`parts`] | whether heads stand for parts of objects |
 //! | [`average_precision`] | average precision of masks or boxes as COCO defines it |
 //! | [`components`] | principal components of tokens, and how well the first one ranks the foreground |
-//! | [`floors`] | masks and maps that know nothing of a picture |
 //! | [`colours`] | principal components of tokens as colours of pictures |
 //! | [`concentration`] | where a map of the class token has its mass |
+//! | [`floors`] | masks and maps that know nothing of a picture |
 //! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 
