@@ -19,12 +19,16 @@
 //! | [`colours`] | principal components of tokens as colours of pictures |
 //! | [`concentration`] | where a map of the class token has its mass |
 //! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
+//! | [`floors`] | masks that know nothing of their picture |
+//! | [`benchmark`] | all of that on pictures whose objects are known |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 
 pub mod average_precision;
+pub mod benchmark;
 pub mod colours;
 pub mod components;
 pub mod concentration;
+pub mod floors;
 pub mod head_maps;
 pub mod mask_cut;
 pub mod other_half;
