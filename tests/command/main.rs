@@ -11,6 +11,7 @@ mod judging;
 mod pictures;
 mod rate;
 mod scenes;
+mod segment;
 mod training;
 
 use std::path::Path;
