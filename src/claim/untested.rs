@@ -65,7 +65,7 @@ pub const UNTESTED: &[Untested] = &[
         "not run yet", ""),
     untested("C-SEG-02", "CPAL 2024, table 1",
         "MaskCut on CRATE's tokens finds objects of COCO",
-        "needs COCO and an official checkpoint", ""),
+        "needs COCO and an official checkpoint: whitebox segment measures it", "segment.html"),
     untested("C-SEG-03", "CPAL 2024, figure 6",
         "Deeper layers segment better",
         "not run yet", ""),

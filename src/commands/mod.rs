@@ -9,4 +9,6 @@ pub(crate) mod forward;
 pub(crate) mod pictures;
 pub(crate) mod rate;
 pub(crate) mod reconstruct;
+pub(crate) mod segment;
+pub(crate) mod size;
 pub(crate) mod train;

@@ -199,7 +199,7 @@ pub fn pictures(files: Vec<PathBuf>, [height, width]: [usize; 2]) -> Result<Imag
 }
 
 /// ImageNet's.
-fn normalisation() -> Normalisation {
+pub(super) fn normalisation() -> Normalisation {
     Normalisation {
         mean: vec![0.485, 0.456, 0.406],
         deviation: vec![0.229, 0.224, 0.225],

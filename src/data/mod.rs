@@ -63,6 +63,22 @@ pub struct Normalisation {
     pub deviation: Vec<f32>,
 }
 
+impl Normalisation {
+    /// Appends the network input of a picture that has as many channels.
+    pub fn apply(&self, picture: &Picture<'_>, input: &mut Vec<f32>) {
+        let plane = picture.shape[1] * picture.shape[2];
+        for (channel, pixels) in picture.planes.chunks_exact(plane).enumerate() {
+            let mean = self.mean[channel];
+            let deviation = self.deviation[channel];
+            input.extend(
+                pixels
+                    .iter()
+                    .map(|&pixel| (f32::from(pixel) / 255.0 - mean) / deviation),
+            );
+        }
+    }
+}
+
 /// Where pictures are kept.
 #[derive(Debug, Clone)]
 enum Store {
@@ -299,16 +315,7 @@ impl Images {
 
     /// Appends the network input of a picture.
     pub fn normalise_into(&self, picture: &Picture<'_>, input: &mut Vec<f32>) {
-        let plane = picture.shape[1] * picture.shape[2];
-        for (channel, pixels) in picture.planes.chunks_exact(plane).enumerate() {
-            let mean = self.normalisation.mean[channel];
-            let deviation = self.normalisation.deviation[channel];
-            input.extend(
-                pixels
-                    .iter()
-                    .map(|&pixel| (f32::from(pixel) / 255.0 - mean) / deviation),
-            );
-        }
+        self.normalisation.apply(picture, input);
     }
 
     /// The images `indices`, in that order, as a set of their own.

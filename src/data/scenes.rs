@@ -291,16 +291,9 @@ impl Scenes {
             CLASSES,
             pixels,
             (0..count).map(|number| number % CLASSES).collect(),
-            Normalisation {
-                mean: vec![0.5; 3],
-                deviation: vec![0.25; 3],
-            },
+            normalisation(),
         )?;
-        let shapes = |texture: Texture| Shape::ALL.map(|shape| (texture, shape));
-        let names = Texture::ALL.into_iter().flat_map(shapes);
-        images.class_names = names
-            .map(|(texture, shape)| format!("{texture:?} {shape:?}").to_lowercase())
-            .collect();
+        images.class_names = class_names();
         Ok(images)
     }
 
@@ -323,6 +316,23 @@ impl Scenes {
         }
         Ok(())
     }
+}
+
+/// How scenes become network input.
+pub fn normalisation() -> Normalisation {
+    Normalisation {
+        mean: vec![0.5; 3],
+        deviation: vec![0.25; 3],
+    }
+}
+
+/// By label: "rows disc", "rows square", ...
+pub fn class_names() -> Vec<String> {
+    let shapes = |texture: Texture| Shape::ALL.map(|shape| (texture, shape));
+    let names = Texture::ALL.into_iter().flat_map(shapes);
+    names
+        .map(|(texture, shape)| format!("{texture:?} {shape:?}").to_lowercase())
+        .collect()
 }
 
 fn word(split: Split) -> &'static str {

@@ -12,6 +12,7 @@ mod judging;
 mod pictures;
 mod rate;
 mod scenes;
+mod segment;
 mod training;
 
 use std::path::Path;

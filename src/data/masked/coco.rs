@@ -10,7 +10,7 @@ use ndarray::Array2;
 use serde::Deserialize;
 
 use super::{polygon, run_lengths, Entry, Marks, MaskedPictures, Object};
-use crate::data::picture;
+use crate::data::{image_folder, picture};
 use crate::error::{Error, Result};
 
 const WANTED: &str = "COCO's instances: images, categories, and annotations with a segmentation";
@@ -133,6 +133,7 @@ pub fn read(instances: &Path, pictures: &Path) -> Result<MaskedPictures> {
     Ok(MaskedPictures {
         name: stem.to_string_lossy().into_owned(),
         class_names: named.into_values().collect(),
+        normalisation: image_folder::normalisation(),
         entries: entries.collect(),
         notes: (strangers > 0).then_some(note).into_iter().collect(),
     })

@@ -6,11 +6,13 @@
 //! | [`voc`] | PASCAL VOC's layout: two PNG files a picture |
 //! | [`coco`] | COCO's instances, one JSON file |
 //! | [`pairs`] | a folder of pictures, a folder of masks |
+//! | [`drawn`] | the held-out scenes of this project's own data set: no files |
 //! | [`label_map`] | PNG files whose pixels are numbers |
 //! | [`polygon`] | the pixels in a polygon |
 //! | [`run_lengths`] | masks as COCO's lengths of runs |
 
 pub mod coco;
+pub mod drawn;
 pub mod label_map;
 pub mod pairs;
 pub mod polygon;
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 
 use super::picture::Picture;
+use super::Normalisation;
 use crate::error::{Error, Result};
 
 /// Objects of a picture at most: a photograph in the place of a mask has more.
@@ -71,27 +74,31 @@ pub struct MaskedPicture {
     pub marks: Marks,
 }
 
-/// A picture's file, and where its masks are.
+/// A picture, and where its masks are.
 #[derive(Debug, Clone)]
 struct Entry {
+    /// Its file, or what a scene is called.
     picture: PathBuf,
     masks: Masks,
 }
 
 #[derive(Debug, Clone)]
 enum Masks {
+    Scene(drawn::Scene),
     Voc(voc::Masks),
     Coco(coco::Masks),
     Pair(pairs::Mask),
 }
 
-/// Pictures with the masks of their objects, in files.
+/// Pictures with the masks of their objects.
 #[derive(Debug, Clone)]
 pub struct MaskedPictures {
     /// For people: "VOC2012 val".
     pub name: String,
     /// What the numbers of the classes mean.
     pub class_names: Vec<String>,
+    /// How pictures become network input.
+    pub normalisation: Normalisation,
     /// What the reader passed over, each a line for people.
     pub notes: Vec<String>,
     entries: Vec<Entry>,
@@ -108,7 +115,7 @@ impl MaskedPictures {
         self.entries.is_empty()
     }
 
-    /// The file of picture `index`.
+    /// The file of picture `index`; of a scene, what it is called.
     pub fn file(&self, index: usize) -> &Path {
         &self.entries[index].picture
     }
@@ -128,13 +135,11 @@ impl MaskedPictures {
     /// # Errors
     /// [`Error::File`] naming the first that is not there, and how many are not.
     pub fn check_files(&self) -> Result<()> {
-        let files = self.entries.iter().flat_map(|entry| {
-            let masks = match &entry.masks {
-                Masks::Voc(masks) => vec![&masks.classes, &masks.objects],
-                Masks::Coco(_) => Vec::new(),
-                Masks::Pair(mask) => vec![&mask.path],
-            };
-            [&entry.picture].into_iter().chain(masks)
+        let files = self.entries.iter().flat_map(|entry| match &entry.masks {
+            Masks::Scene(_) => Vec::new(),
+            Masks::Voc(masks) => vec![&entry.picture, &masks.classes, &masks.objects],
+            Masks::Coco(_) => vec![&entry.picture],
+            Masks::Pair(mask) => vec![&entry.picture, &mask.path],
         });
         let missing: Vec<&PathBuf> = files.filter(|path| !path.exists()).collect();
         match missing.first() {
@@ -160,15 +165,18 @@ impl MaskedPictures {
             picture: path,
             masks,
         } = &self.entries[index];
-        let picture = Picture::decode(path)?;
-        let [_, height, width] = picture.shape;
-        let size = [height, width];
-        let marks = match masks {
-            Masks::Voc(masks) => masks.read(size),
-            Masks::Coco(masks) => masks.read(path, size),
-            Masks::Pair(mask) => mask.read(size),
-        }?;
-        Ok(MaskedPicture { picture, marks })
+        let decoded = |marks: &dyn Fn([usize; 2]) -> Result<Marks>| {
+            let picture = Picture::decode(path)?;
+            let [_, height, width] = picture.shape;
+            let marks = marks([height, width])?;
+            Ok(MaskedPicture { picture, marks })
+        };
+        match masks {
+            Masks::Scene(scene) => scene.draw(),
+            Masks::Voc(masks) => decoded(&|size| masks.read(size)),
+            Masks::Coco(masks) => decoded(&|size| masks.read(path, size)),
+            Masks::Pair(mask) => decoded(&|size| mask.read(size)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::label_map::LabelMap;
 use super::{by_value, Entry, Marks, MaskedPictures, Object};
-use crate::data::image_folder::{entries, is_picture};
+use crate::data::image_folder::{self, entries, is_picture};
 use crate::error::{Error, Result};
 
 /// What the numbers of a mask mean.
@@ -72,6 +72,7 @@ pub fn read(folder: &Path, numbers: Numbers) -> Result<MaskedPictures> {
     Ok(MaskedPictures {
         name: folder.display().to_string(),
         class_names: vec!["object".to_owned()],
+        normalisation: image_folder::normalisation(),
         notes: note.into_iter().collect(),
         entries: paired
             .into_iter()

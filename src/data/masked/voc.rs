@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::label_map::LabelMap;
 use super::{by_value, Entry, Marks, MaskedPictures, Object};
+use crate::data::image_folder;
 use crate::error::{Error, Result};
 
 /// The classes, in the order of their numbers from 1.
@@ -90,6 +91,7 @@ pub fn read(folder: &Path, split: &str) -> Result<MaskedPictures> {
     Ok(MaskedPictures {
         name: format!("{year} {split}"),
         class_names: CLASSES.map(str::to_owned).to_vec(),
+        normalisation: image_folder::normalisation(),
         notes: Vec::new(),
         entries: names.iter().map(entry).collect(),
     })
