@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, Plan, StepPlan};
-use crate::model::config::{check_constants, check_patches, check_sizes, MLP_RATIO};
+use crate::model::config::{
+    check_constants, check_patches, check_sizes, Architecture, Config, Pool, MLP_RATIO,
+};
 use crate::model::patches::{Order, Patches};
 
 /// What an autoencoder is made of.
@@ -215,6 +217,28 @@ impl AutoencoderConfig {
         self.patches().count() + 1
     }
 
+    /// Its encoder under a head of so many `classes`, which reads its class token or, by `pool`, the mean of tokens: of
+    /// ViT-MAE the mean of the patches through a LayerNorm of its own, as MAE is fine-tuned.
+    pub fn classifier(&self, classes: usize, pool: Pool) -> Config {
+        Config {
+            architecture: match self.kind {
+                Kind::CrateMae => Architecture::CrateEncoder,
+                Kind::VitMae => Architecture::VitEncoder,
+            },
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+            channels: self.channels,
+            classes,
+            d: self.d,
+            depth: self.encoder_depth,
+            heads: self.heads,
+            head_width: self.d / self.heads,
+            pool,
+            step_size: self.step_size,
+            lambda: self.lambda,
+        }
+    }
+
     /// The steps of a layer of the encoder: `Z + MSSA(LN(Z))`, then ISTA without skip (official
     /// `model/crate_ae/crate_encoder.py`).
     pub fn encoder_layer(&self) -> Vec<StepPlan> {
@@ -325,6 +349,29 @@ mod tests {
             AutoencoderConfig { d: 192, ..coloured }.parameters(),
             1_420_464
         );
+    }
+
+    #[test]
+    fn a_classifier_has_the_layers_and_the_patches_of_the_encoder() {
+        let demo = AutoencoderConfig::preset("mae-demo").unwrap();
+        for (kind, heads) in [
+            (Kind::CrateMae, 4),
+            (Kind::CrateMae, 1),
+            (Kind::VitMae, 4),
+            (Kind::VitMae, 1),
+        ] {
+            let own = AutoencoderConfig {
+                kind,
+                heads,
+                lambda: 5.0,
+                ..demo
+            };
+            let classifier = own.classifier(10, Pool::Cls);
+            assert_eq!(classifier.layer(), own.encoder_layer(), "{kind:?} {heads}");
+            assert_eq!(Patches::of(&classifier), own.patches());
+            assert_eq!(classifier.head_norm_epsilon(), FINAL_EPSILON);
+            classifier.check().unwrap();
+        }
     }
 
     #[test]

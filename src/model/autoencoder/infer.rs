@@ -6,6 +6,7 @@ use crate::model::checkpoint::Checkpoint;
 use crate::model::description::Description;
 use crate::model::entry::Unreadable;
 use crate::model::names::{self, Dialect, Half, Part, StepNames};
+use crate::model::sizes::no_lambda;
 
 /// What no tensor of an autoencoder shows.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -74,21 +75,14 @@ impl Checkpoint {
             false => Kind::VitMae,
         };
         let depth = |half| self.depth(dialects(half)[usize::from(kind == Kind::VitMae)]);
-        let ask = |flag: &str, what: &str| {
-            let wanted = format!("{what}, which no tensor shows");
-            let remedy = format!("give {flag}");
-            Error::argument(flag, wanted, "none", remedy)
-        };
-        let heads = unseen
-            .heads
-            .ok_or_else(|| ask("`heads`", "the number of heads"))?;
+        let heads = unseen.heads.ok_or_else(|| {
+            let wanted = "the number of heads, which no tensor shows";
+            Error::argument("`heads`", wanted, "none", "give `heads`")
+        })?;
         let lambda = match (kind, unseen.lambda) {
             (_, Some(lambda)) => lambda,
             (Kind::VitMae, None) => 0.0,
-            (Kind::CrateMae, None) => {
-                let what = "the weight of ISTA's threshold (of published files 0.5 or 5.0)";
-                return Err(ask("`lambda`", what));
-            }
+            (Kind::CrateMae, None) => return Err(no_lambda()),
         };
         let config = AutoencoderConfig {
             kind,
