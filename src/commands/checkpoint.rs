@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
+use whitebox::model::autoencoder::{Autoencoder, Unseen};
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::{Classifier, Network, Pool};
 use whitebox::{Error, Result};
@@ -76,6 +77,22 @@ impl CheckpointArguments {
     /// The same for a network that gets another head: a file without one will do, and of an autoencoder its encoder.
     pub(crate) fn load_encoder(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
         self.read(Some(1))
+    }
+
+    /// The autoencoder, if the file holds a whole one.
+    pub(crate) fn load_autoencoder(&self) -> Result<Option<Autoencoder<f32, Cpu>>> {
+        let checkpoint = self.file.read()?;
+        if !checkpoint.holds_autoencoder() {
+            return Ok(None);
+        }
+        let config = checkpoint.autoencoder_config(Unseen {
+            heads: self.heads.map(|heads| heads as usize),
+            decoder_heads: None,
+            lambda: self.lambda,
+        })?;
+        let network = checkpoint.autoencoder(config, &Cpu::default())?;
+        self.file.report(&network, &checkpoint);
+        Ok(Some(network))
     }
 
     fn read(&self, headless: Option<usize>) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {

@@ -5,6 +5,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod evaluate;
 pub(crate) mod finetune;
 pub(crate) mod forward;
+pub(crate) mod probe;
 pub(crate) mod rate;
 pub(crate) mod reconstruct;
 pub(crate) mod train;

@@ -226,6 +226,76 @@ fn an_official_autoencoder_is_fine_tuned_once_it_is_said_what_no_tensor_shows() 
     assert_eq!((config.classes, config.lambda, config.d), (2, 5.0, 12));
 }
 
+fn probe(checkpoint: &Path, data: &str) -> Command {
+    let mut command = whitebox();
+    command
+        .args(["probe", "--data", data, "--images", "30", "--checkpoint"])
+        .arg(checkpoint);
+    command
+}
+
+/// The per cent of a line, in the order of their columns.
+fn cells(printed: &str, line: &str) -> Vec<f64> {
+    let own = printed.lines().find(|own| own.trim().starts_with(line));
+    let cells = own.expect(printed).split('|').skip(1);
+    cells.map(|cell| cell.trim().parse().unwrap()).collect()
+}
+
+#[test]
+fn both_kinds_of_features_are_probed_beside_pixels_and_an_untrained_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let [network, tuned] =
+        ["net.safetensors", "tuned.safetensors"].map(|name| folder.path().join(name));
+    succeed(&mut training(&network));
+    succeed(&mut tuning(&network, &tuned, "procedural"));
+    // An autoencoder, and a classifier.
+    for checkpoint in [&network, &tuned] {
+        let printed = succeed(&mut probe(checkpoint, "procedural"));
+        assert!(printed.contains("pixels, 28 x 28: "), "{printed}");
+        let columns = printed.find("class token").zip(printed.find("mean token"));
+        assert!(columns.is_some_and(|(class, mean)| class < mean));
+        for line in ["trained", "untrained"] {
+            let cells = cells(&printed, line);
+            let shares = cells.iter().all(|cell| (0.0..=100.0).contains(cell));
+            assert!(cells.len() == 2 && shares, "{printed}");
+        }
+        // One kind of them, on any number of threads: the same numbers.
+        for (word, place) in [("class", 0), ("mean", 1)] {
+            let mut command = probe(checkpoint, "procedural");
+            let one = succeed(command.args(["--features", word, "--threads", "1"]));
+            for line in ["trained", "untrained"] {
+                assert_eq!(cells(&one, line), [cells(&printed, line)[place]]);
+            }
+        }
+    }
+    fail(
+        probe(&network, "procedural").args(["--lambda", "5"]),
+        2,
+        &["--lambda", "0.5"],
+    );
+}
+
+#[test]
+fn an_official_autoencoder_is_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    let official = fixture("crate-mae.pth");
+    let mut command = probe(&official, "image-folder");
+    command.args(["--heads", "3", "--lambda", "0.5", "--data-dir"]);
+    let printed = succeed(command.arg(folder.path()));
+    assert!(printed.contains("pixels, 24 x 24: "), "{printed}");
+    fail(
+        probe(&official, "procedural").args(["--heads", "3", "--lambda", "0.5"]),
+        1,
+        &["procedural", "3 channels"],
+    );
+    fail(
+        probe(&official, "procedural").args(["--heads", "3"]),
+        2,
+        &["--lambda", "0.5 or 5.0"],
+    );
+}
+
 #[test]
 fn sizes_that_no_autoencoder_has_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
 use crate::error::{Error, Result};
+use crate::model::architecture::Architecture;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::description::Description;
 use crate::model::entry::Unreadable;
@@ -20,6 +21,21 @@ pub struct Unseen {
 }
 
 impl Checkpoint {
+    /// Whether the file holds a whole autoencoder, of those that this program has, by what it says or by its names.
+    pub fn holds_autoencoder(&self) -> bool {
+        if let Some(description) = self.description {
+            return matches!(description, Description::Autoencoder(_));
+        }
+        let encoder = [Architecture::CrateEncoder, Architecture::VitEncoder];
+        let decoder = [
+            Dialect::CrateMae(Half::Decoder),
+            Dialect::VitMae(Half::Decoder),
+        ];
+        encoder.contains(&self.convolutional())
+            && self.has_mask_token()
+            && decoder.into_iter().any(|dialect| self.depth(dialect) > 0)
+    }
+
     /// The configuration that the file carries, or that the tensors' names and shapes imply with what they do not show;
     /// the step size is the official one.
     ///
