@@ -7,7 +7,9 @@ use dfdx::prelude::*;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use whitebox::exact::layer::{decoder_layer, LayerParameters};
-use whitebox::model::autoencoder::{sine_positions, Autoencoder, AutoencoderConfig, Kind, Unseen};
+use whitebox::model::autoencoder::{
+    sine_positions, Autoencoder, AutoencoderConfig, DecoderSign, Kind, Unseen,
+};
 use whitebox::model::checkpoint::{self, Checkpoint};
 use whitebox::model::probe::{Probe, Recorder, Site};
 use whitebox::model::transfer::transfer;
@@ -240,6 +242,7 @@ fn config(kind: Kind) -> AutoencoderConfig {
         decoder_depth: 3,
         heads: 3,
         decoder_heads: 4,
+        decoder_sign: DecoderSign::Minus,
         step_size: 0.1,
         lambda: 0.5,
     }
@@ -379,6 +382,58 @@ fn what_is_masked_changes_no_prediction_and_what_is_seen_changes_no_loss() {
         };
         assert_eq!(with_targets(changed(false)), value);
         assert_ne!(with_targets(changed(true)), value);
+    }
+}
+
+/// A network whose decoder adds its attention, turned: the output projections of the decoder have the other sign.
+fn turned(network: &Autoencoder<f32, Cpu>) -> Autoencoder<f32, Cpu> {
+    let config = AutoencoderConfig {
+        decoder_sign: DecoderSign::Plus,
+        ..*network.config()
+    };
+    let mut other = Autoencoder::new(config, 0, &Cpu::default()).unwrap();
+    let mut parameters = network.parameters();
+    for found in &mut parameters {
+        if is_turned(&found.parameter.name) {
+            found.values.iter_mut().for_each(|v| *v = -*v);
+        }
+    }
+    other.set_parameters(&parameters).unwrap();
+    other
+}
+
+fn is_turned(name: &str) -> bool {
+    name.starts_with("decoder_blocks.") && name.contains(".to_out.")
+}
+
+#[test]
+fn a_decoder_that_adds_is_one_that_takes_away_with_its_output_turned_while_it_learns_too() {
+    let config = config(Kind::CrateMae);
+    let batch = batch(&config, 3);
+    let mut network = Autoencoder::new(config, 3, &Cpu::default()).unwrap();
+    let mut other = turned(&network);
+    // The same function in other parameters, and not in the same ones.
+    let predictions = |network: &Autoencoder<f32, Cpu>| {
+        let found = network.reconstruct(&batch.input, &batch.masked);
+        found.unwrap()
+    };
+    assert!(relative(&predictions(&other), &predictions(&network)) < FORWARD);
+    let mut untouched = turned(&network);
+    untouched.set_parameters(&network.parameters()).unwrap();
+    assert!(relative(&predictions(&untouched), &predictions(&network)) > 0.01);
+    // Steps of an optimiser go over into one another: it does not know which way is up.
+    let optimiser = || Optimiser::new(Method::AdamW, 0.05, Decay::TwoAxes);
+    let (mut first, mut second) = (optimiser(), optimiser());
+    for _ in 0..5 {
+        let (_, gradients) = value_and_gradients(&network, &batch);
+        first.step(&mut network, &gradients, 1e-3).unwrap();
+        let (_, gradients) = value_and_gradients(&other, &batch);
+        second.step(&mut other, &gradients, 1e-3).unwrap();
+    }
+    for (own, other) in turned(&network).parameters().iter().zip(other.parameters()) {
+        let name = &own.parameter.name;
+        let far = relative(&other.values, &own.values);
+        assert!(far < BACKWARD, "{name}: {far:e}");
     }
 }
 

@@ -24,6 +24,32 @@ pub enum Kind {
     VitMae,
 }
 
+/// What the decoder does with its attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderSign {
+    /// It takes it away, as derived and as in the official code.
+    #[default]
+    Minus,
+    /// It adds it: what C-MAE-08 holds the other against.
+    Plus,
+}
+
+impl DecoderSign {
+    /// `w` in `Y + w MSSA(LN(Y))`.
+    fn weight(self) -> f64 {
+        match self {
+            Self::Minus => -1.0,
+            Self::Plus => 1.0,
+        }
+    }
+
+    /// Files leave the official one out.
+    fn is_official(&self) -> bool {
+        *self == Self::Minus
+    }
+}
+
 /// Everything that fixes an autoencoder apart from its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AutoencoderConfig {
@@ -45,6 +71,9 @@ pub struct AutoencoderConfig {
     pub heads: usize,
     /// Heads of the decoder, which share `d`.
     pub decoder_heads: usize,
+    /// What the decoder of CRATE-MAE does with its attention.
+    #[serde(default, skip_serializing_if = "DecoderSign::is_official")]
+    pub decoder_sign: DecoderSign,
     /// ISTA step size, `eta`. Official code: 0.1.
     pub step_size: f64,
     /// ISTA threshold weight, `lambda`. Official code: 0.5; published files have 0.5 and 5.
@@ -88,6 +117,7 @@ impl AutoencoderConfig {
             decoder_depth: 12,
             heads: 12,
             decoder_heads: 12,
+            decoder_sign: DecoderSign::Minus,
             step_size: OFFICIAL_STEP_SIZE,
             lambda: OFFICIAL_LAMBDA,
         };
@@ -254,11 +284,17 @@ impl AutoencoderConfig {
     }
 
     /// The steps of a layer of the decoder: `Y = A LN(Z)`, then `Y - MSSA(LN(Y))` (official
-    /// `model/crate_ae/crate_decoder.py`).
+    /// `model/crate_ae/crate_decoder.py`), or the sum.
     pub fn decoder_layer(&self) -> Vec<StepPlan> {
         let dictionary = step(Plan::Dictionary(dictionary::Plan), None);
         match self.kind {
-            Kind::CrateMae => vec![dictionary, step(self.mssa(self.decoder_heads), Some(-1.0))],
+            Kind::CrateMae => {
+                let weight = self.decoder_sign.weight();
+                vec![
+                    dictionary,
+                    step(self.mssa(self.decoder_heads), Some(weight)),
+                ]
+            }
             Kind::VitMae => self.transformer_layer(self.decoder_heads),
         }
     }

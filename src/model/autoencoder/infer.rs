@@ -1,6 +1,6 @@
 //! The sizes of an autoencoder from the names and shapes of its parameters.
 
-use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
+use super::config::{AutoencoderConfig, DecoderSign, Kind, OFFICIAL_STEP_SIZE};
 use crate::error::{Error, Result};
 use crate::model::architecture::Architecture;
 use crate::model::checkpoint::Checkpoint;
@@ -110,6 +110,7 @@ impl Checkpoint {
             decoder_depth: depth(Half::Decoder),
             heads,
             decoder_heads: unseen.decoder_heads.unwrap_or(heads),
+            decoder_sign: DecoderSign::Minus,
             step_size: OFFICIAL_STEP_SIZE,
             lambda,
         };
