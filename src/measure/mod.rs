@@ -1,7 +1,7 @@
 //! What the papers measure, on a network image by image or on drawn tokens, and the statistics of the results. A
 //! measurement takes numbers and gives numbers: no flags, files or verdicts. Imports [`crate::exact`], [`crate::data`],
-//! [`crate::model`], [`crate::train`] and [`crate::fused`] (for [`cost`]), never [`crate::harness`]. Begin with [`descent`] for drawn
-//! tokens, with [`layerwise`] for networks.
+//! [`crate::model`], [`crate::train`] and [`crate::fused`] (for [`cost`]), never [`crate::harness`]. Begin with
+//! [`descent`] for drawn tokens, with [`layerwise`] for networks.
 //!
 //! | file | what |
 //! |---|---|
