@@ -1,5 +1,5 @@
 //! The `whitebox` command: coding rates of token files, forward passes of checkpoints, training,
-//! fine-tuning, evaluation, reconstruction, attention maps, masks against objects.
+//! fine-tuning, evaluation, linear probes, reconstruction, attention maps, masks against objects.
 
 mod commands;
 
@@ -28,10 +28,12 @@ enum Command {
     Forward(commands::forward::Arguments),
     /// Train a CRATE classifier or masked autoencoder, or a transformer.
     Train(commands::train::Arguments),
-    /// Train a classifier further on other images.
+    /// Train a classifier, or the encoder of a masked autoencoder, further on other images.
     Finetune(commands::finetune::Arguments),
     /// Accuracy of a checkpoint on held-out images.
     Evaluate(commands::evaluate::Arguments),
+    /// Accuracy of a linear probe on the features of a network, beside that on pixels and on an untrained network.
+    Probe(commands::probe::Arguments),
     /// Pictures that a masked autoencoder fills in, side by side as PNG.
     Reconstruct(commands::reconstruct::Arguments),
     /// What the heads of a classifier or autoencoder look at: attention maps, components and masks on pictures.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Finetune(arguments) => commands::finetune::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Probe(arguments) => commands::probe::run(&arguments),
         Command::Reconstruct(arguments) => commands::reconstruct::run(&arguments),
         Command::Attend(arguments) => commands::attend::run(&arguments),
         Command::Segment(arguments) => commands::segment::run(&arguments),

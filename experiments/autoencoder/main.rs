@@ -59,10 +59,10 @@ struct Flags {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
     seeds: u32,
     /// Training images.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     images: u32,
     /// Passes over them.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Training images, and as many held-out ones, of the linear probe.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..))]

@@ -1,10 +1,8 @@
 //! A network as it is measured.
 
 use dfdx::prelude::Cpu;
-use ndarray::s;
 use serde::{Deserialize, Serialize};
 use whitebox::claim::{Measured, Unit};
-use whitebox::data::Images;
 use whitebox::measure::halves::{agreement, rates, LayerRates};
 use whitebox::measure::statistics::Summary;
 use whitebox::model::Autoencoder;
@@ -12,7 +10,7 @@ use whitebox::parallel;
 use whitebox::train::task::Task;
 use whitebox::{Error, Result};
 
-use super::material::{features, Material};
+use super::material::Material;
 use super::{Found, CRATE};
 
 /// A network.
@@ -41,15 +39,7 @@ impl Row {
         network: &Autoencoder<f32, Cpu>,
         material: &Material<'_>,
     ) -> Result<Self> {
-        let features = |images: &Images| features(network, images, material);
-        let (training, held_out) = (features(material.training)?, features(material.held_out)?);
-        let d = network.config().d;
-        let probe = |columns: std::ops::Range<usize>| {
-            let own = s![.., columns];
-            let fit = || material.score(training.slice(own), held_out.slice(own));
-            let (_, accuracy) = parallel::within(material.run.threads, fit)??;
-            Ok::<_, Error>(accuracy)
-        };
+        let probe = material.probed().tokens(network)?;
         let pictures = material.pictures();
         let measured = || {
             let layers = match name == CRATE {
@@ -64,8 +54,8 @@ impl Row {
             seed,
             trained,
             error: Task::<Cpu>::score(material.task, network, material.run.threads)?,
-            probe_mean: probe(d..2 * d)?,
-            probe_class: probe(0..d)?,
+            probe_mean: probe.mean.accuracy,
+            probe_class: probe.class.accuracy,
             layers,
             agreement,
         })

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use dfdx::prelude::Cpu;
+use whitebox::model::autoencoder::{Autoencoder, Unseen};
 use whitebox::model::checkpoint::Checkpoint;
 use whitebox::model::{Classifier, Network, Pool};
 use whitebox::{Error, Result};
@@ -36,6 +37,11 @@ pub(crate) struct CheckpointArguments {
     /// Image channels.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     channels: Option<u32>,
+    /// The weight of ISTA's threshold, which no tensor shows. Of a classifier from elsewhere it is taken for the official
+    /// 0.1; of an autoencoder's encoder it has to be given, 0.5 or 5.0 of published files. Not needed for checkpoints
+    /// written here.
+    #[arg(long, allow_negative_numbers = true)]
+    lambda: Option<f64>,
 }
 
 impl FileArguments {
@@ -68,7 +74,7 @@ impl CheckpointArguments {
         self.classifier(self.file.read()?, None)
     }
 
-    /// The same for a network that gets another head: a file without one will do.
+    /// The same for a network that gets another head: a file without one will do, and of an autoencoder its encoder.
     pub(crate) fn load_encoder(&self) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
         self.encoder(self.file.read()?)
     }
@@ -81,15 +87,37 @@ impl CheckpointArguments {
         self.classifier(checkpoint, Some(1))
     }
 
+    /// The autoencoder, if the file holds a whole one.
+    pub(crate) fn autoencoder(
+        &self,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Autoencoder<f32, Cpu>>> {
+        if !checkpoint.holds_autoencoder() {
+            return Ok(None);
+        }
+        let config = checkpoint.autoencoder_config(Unseen {
+            heads: self.heads.map(|heads| heads as usize),
+            decoder_heads: None,
+            lambda: self.lambda,
+        })?;
+        let network = checkpoint.autoencoder(config, &Cpu::default())?;
+        self.file.report(&network, checkpoint);
+        Ok(Some(network))
+    }
+
     fn classifier(
         &self,
         checkpoint: Checkpoint,
         headless: Option<usize>,
     ) -> Result<(Classifier<f32, Cpu>, Checkpoint)> {
-        let own = checkpoint.config();
-        let config = match (own, self.heads, self.pool, self.channels) {
-            (Some(config), None, None, None) => config,
-            _ => {
+        let own = match headless {
+            Some(classes) => checkpoint.encoder_config(classes),
+            None => checkpoint.config(),
+        };
+        let told = self.heads.is_some() || self.pool.is_some() || self.channels.is_some();
+        let config = match own.filter(|_| !told && self.lambda.is_none()) {
+            Some(config) => config,
+            None => {
                 let known = own.map(|c| c.heads).or(checkpoint.heads);
                 let heads = match self.heads {
                     Some(heads) => heads as usize,
@@ -101,7 +129,7 @@ impl CheckpointArguments {
                 let pool = self.pool.or(own.map(|c| c.pool)).unwrap_or(Pool::Cls);
                 let channels = self.channels.map(|c| c as usize);
                 let channels = channels.or(own.map(|c| c.channels)).unwrap_or(3);
-                let config = checkpoint.infer(heads, pool, channels, headless)?;
+                let config = checkpoint.infer(heads, pool, channels, headless, self.lambda)?;
                 if let Some(known) = known.filter(|&known| known != heads) {
                     return Err(Error::argument(
                         "--heads",

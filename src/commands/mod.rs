@@ -7,6 +7,7 @@ pub(crate) mod evaluate;
 pub(crate) mod finetune;
 pub(crate) mod forward;
 pub(crate) mod pictures;
+pub(crate) mod probe;
 pub(crate) mod rate;
 pub(crate) mod reconstruct;
 pub(crate) mod segment;

@@ -150,7 +150,8 @@ pub(crate) struct Arguments {
     /// autoencoder: mae-demo, mae-crate-tiny, mae-crate-small, mae-crate-base, mae-crate-large or mae-vit-base.
     #[arg(long, default_value = "demo")]
     preset: String,
-    /// What the network is made of, instead of the preset's.
+    /// What the network is made of, instead of the preset's. crate-encoder and vit-encoder are classifiers made as the
+    /// encoders of autoencoders are: what to hold fine-tuned ones against.
     #[arg(long)]
     architecture: Option<Architecture>,
     /// Side of a patch, pixels, instead of the preset's.

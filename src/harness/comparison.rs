@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::networks::{ClassifierTraining, Networks, Trained};
 use super::run::Run;
+use crate::claim::measured::TAIL;
 use crate::claim::{Measured, Unit};
 use crate::data::{DataArguments, Images, Split};
 use crate::error::Result;
@@ -318,6 +319,31 @@ pub fn less(first: &[(u64, f64)], second: &[(u64, f64)]) -> Option<Measured> {
     Some(Measured::mean(Unit::Network, &differences))
 }
 
+/// The largest of several means over networks, each of them `read` off the differences of its own networks. It is at most
+/// the largest of their upper limits, each at 95 %: it exceeds that only if the one that is largest exceeds its own. And at
+/// least the largest of their lower limits, at a level that takes into account how many there are (Bonferroni). None
+/// without a mean, or of single networks.
+pub fn largest(differences: &[Vec<f64>], read: impl Fn(Measured) -> Measured) -> Option<Measured> {
+    let summaries: Vec<Summary> = differences.iter().map(|own| Summary::of(own)).collect();
+    let count = summaries.iter().map(|summary| summary.count).min()?;
+    if count < 2 {
+        return None;
+    }
+    let at = |tail: f64| -> Vec<Measured> {
+        let of = |own: &Summary| {
+            let limits = own.limits(tail);
+            read(Measured::within(own.mean, limits, Unit::Network, own.count))
+        };
+        summaries.iter().map(of).collect()
+    };
+    let most = |numbers: &mut dyn Iterator<Item = f64>| numbers.reduce(f64::max);
+    let (each, together) = (at(TAIL), at(TAIL / summaries.len() as f64));
+    let value = most(&mut each.iter().map(|own| own.value))?;
+    let high = most(&mut each.iter().filter_map(|own| Some(own.interval?[1])))?;
+    let low = most(&mut together.iter().filter_map(|own| Some(own.interval?[0])))?;
+    Some(Measured::within(value, [low, high], Unit::Network, count))
+}
+
 /// Lines of means with half of their 95 % intervals, `digits` after the point, under the names of the columns, for
 /// people.
 pub fn means(columns: &[&str], digits: usize, lines: &[(String, Vec<Summary>)]) -> String {
@@ -376,6 +402,24 @@ mod tests {
         assert_eq!((found.value, found.count), (1.5, 2));
         assert_eq!(found.values, [2.0, 1.0]);
         assert_eq!(less(&first, &second[..1]), None);
+    }
+
+    #[test]
+    fn the_largest_of_several_means_has_the_highest_of_their_limits() {
+        // Two networks each: the limits of one degree of freedom, 6.3138 standard errors at 5 %, 12.706 at 2.5 %.
+        let differences = [vec![0.8, 1.0], vec![-1.0, 2.0]];
+        let found = largest(&differences, |difference| difference).unwrap();
+        let [low, high] = found.interval.unwrap();
+        assert!((found.value - 0.9).abs() < 1e-12 && found.count == 2);
+        // Standard errors 0.1 and 1.5.
+        assert!((high - (0.5 + 6.313_75 * 1.5)).abs() < 1e-3, "{high}");
+        assert!((low - (0.9 - 12.706_2 * 0.1)).abs() < 1e-3, "{low}");
+        // Sizes: the second may be as far below 0 as 0.5 - 9.4706.
+        let sizes = largest(&differences, |difference| difference.size()).unwrap();
+        let [low, high] = sizes.interval.unwrap();
+        assert!((high - (0.5 + 6.313_75 * 1.5)).abs() < 1e-3 && low == 0.0);
+        assert_eq!(largest(&[vec![1.0]], |difference| difference), None);
+        assert_eq!(largest(&[], |difference| difference), None);
     }
 
     #[test]

@@ -94,6 +94,35 @@ pub fn rates(
     Ok((0..subspaces.len()).map(layer).collect())
 }
 
+/// The share of nonzeros among what leaves each layer of the encoder, over all tokens of whole `pictures`.
+///
+/// # Shapes
+/// pictures (b, channels, height, width), row-major and normalised; gives a number for every layer.
+///
+/// # Errors
+/// [`Error::Shape`] if `pictures` is not a whole number of them, [`Error::Device`].
+pub fn nonzeros(network: &Autoencoder<f32, Cpu>, pictures: &[f32]) -> Result<Vec<f64>> {
+    let config = network.config();
+    let images = config.patches().images(pictures.len())?;
+    let count = |piece: &[f32]| -> Result<Vec<usize>> {
+        let mut recorder = Recorder::new([Site::After(1)]);
+        network.reconstruct_probed(piece, &[], &mut recorder)?;
+        let of = |layer: usize| {
+            let (_, values) = recorder.get(Site::After(1), layer).unwrap_or_default();
+            values.iter().filter(|&&v| v != 0.0).count()
+        };
+        Ok((0..config.encoder_depth).map(of).collect())
+    };
+    let pieces = pictures.par_chunks(PIECE * config.patches().image());
+    let counts: Vec<Vec<usize>> = pieces.map(count).collect::<Result<_>>()?;
+    let numbers = (images * config.tokens() * config.d) as f64;
+    let share = |layer: usize| {
+        let nonzeros: usize = counts.iter().map(|piece| piece[layer]).sum();
+        nonzeros as f64 / numbers
+    };
+    Ok((0..config.encoder_depth).map(share).collect())
+}
+
 /// What the rates of a layer are taken in.
 struct Subspaces {
     /// Of the layer that is MSSA.
@@ -305,6 +334,23 @@ mod tests {
         }
         // ISTA leaves zeros, the decoder does not.
         assert!(found[1].nonzero < 0.9 && found[3].nonzero > 0.99);
+    }
+
+    #[test]
+    fn nonzeros_are_those_that_the_rates_count_where_nothing_is_masked() {
+        let network = network();
+        let (input, _) = pictures(12, 0.0);
+        let masked = vec![false; 12 * 49];
+        let found = nonzeros(&network, &input).unwrap();
+        let input = &input;
+        let masked = &masked;
+        let rates = rates(&network, Pictures { input, masked }, 5).unwrap();
+        assert_eq!(found.len(), 2);
+        for (share, rates) in found.iter().zip(&rates) {
+            assert!((share - rates.nonzero).abs() < 1e-12, "{share} {rates:?}");
+            assert!(*share > 0.0 && *share < 0.9);
+        }
+        assert!(nonzeros(&network, &input[1..]).is_err());
     }
 
     #[test]

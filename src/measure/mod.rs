@@ -1,7 +1,7 @@
 //! What the papers measure, on a network image by image or on drawn tokens, and the statistics of the results. A
 //! measurement takes numbers and gives numbers: no flags, files or verdicts. Imports [`crate::exact`], [`crate::data`],
-//! [`crate::model`], [`crate::train`] and [`crate::fused`] (for [`cost`]), never [`crate::harness`]. Begin with [`descent`] for drawn
-//! tokens, with [`layerwise`] for networks.
+//! [`crate::model`], [`crate::train`] and [`crate::fused`] (for [`cost`]), never [`crate::harness`]. Begin with
+//! [`descent`] for drawn tokens, with [`layerwise`] for networks.
 //!
 //! | file | what |
 //! |---|---|
@@ -13,6 +13,7 @@
 //! | [`denoising`] | what takes noise off drawn tokens |
 //! | [`descent`] | a compression step against the exact gradient of `R^c` |
 //! | [`entropy`] | entropy of a density from points |
+//! | [`features`] | what a linear probe finds in tokens and pixels |
 //! | [`growth`] | growth of the ratio of signal to noise over layers |
 //! | [`halves`] | an autoencoder's encoder and decoder, layer by layer |
 //! | [`inversion`] | whether layers of a decoder undo those of an encoder |
@@ -39,6 +40,7 @@ pub mod cost;
 pub mod denoising;
 pub mod descent;
 pub mod entropy;
+pub mod features;
 pub mod growth;
 pub mod halves;
 pub mod inversion;

@@ -24,17 +24,38 @@ pub enum Architecture {
     /// The transformer that the papers compare with: multi-head self-attention and perceptrons, its
     /// embedding, its head.
     Vit,
+    /// The encoder of CRATE-MAE under a head (official `crate_encoder.py` of the notebooks on emergent segmentation):
+    /// CRATE whose embedding is a convolution without LayerNorms.
+    CrateEncoder,
+    /// The encoder of the ViT-MAE that CRATE-MAE is compared with, under a head: a ViT without biases of queries, keys and
+    /// values.
+    VitEncoder,
 }
 
 impl Architecture {
     /// Whether the first block of a layer is multi-head self-attention.
     pub fn has_mhsa(self) -> bool {
-        matches!(self, Self::CrateMhsa | Self::Vit)
+        matches!(self, Self::CrateMhsa) || self.is_vit()
     }
 
     /// Whether the second block of a layer is a perceptron.
     pub fn has_mlp(self) -> bool {
-        matches!(self, Self::CrateMlp | Self::Vit)
+        matches!(self, Self::CrateMlp) || self.is_vit()
+    }
+
+    /// Whether it is a transformer's throughout.
+    pub fn is_vit(self) -> bool {
+        matches!(self, Self::Vit | Self::VitEncoder)
+    }
+
+    /// Whether it is an autoencoder's encoder under a head.
+    pub fn is_encoder(self) -> bool {
+        matches!(self, Self::CrateEncoder | Self::VitEncoder)
+    }
+
+    /// Whether patches are embedded by a convolution, as in timm, with no LayerNorm before the layers.
+    pub fn embeds_by_convolution(self) -> bool {
+        self.is_vit() || self.is_encoder()
     }
 
     /// Whether the output of MSSA is `s [U_1, ..., U_K]` instead of a linear map of its own.
@@ -57,6 +78,8 @@ impl Architecture {
             Self::CrateOrthogonal => "crate-orthogonal",
             Self::CrateTiedOrthogonal => "crate-tied-orthogonal",
             Self::Vit => "vit",
+            Self::CrateEncoder => "crate-encoder",
+            Self::VitEncoder => "vit-encoder",
         }
     }
 

@@ -19,14 +19,14 @@ use dfdx::prelude::*;
 use safetensors::tensor::{Dtype as FileType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::config::Config;
+use super::config::{Config, Pool};
 use super::container::{container, Container};
 use super::description::Description;
 use super::entry::{one_line, Entry, Unreadable};
 use super::hub::{self, Beside, Index};
 use super::parameters::{Parameter, Visitor};
 use super::runtime::Runtime;
-use super::{layout, names, pytorch, Autoencoder, AutoencoderConfig, Classifier, Network};
+use super::{layout, names, pytorch, visit, Autoencoder, AutoencoderConfig, Classifier, Network};
 use crate::artefact;
 use crate::error::{Error, Result};
 
@@ -42,6 +42,15 @@ const SAVED: &str = "a checkpoint: a safetensors file, or a state dict that torc
 
 /// Numbers more than the file's that a configuration may ask for before its names are looked at.
 const SPARE: usize = 1 << 20;
+
+/// What the names of the tensors of a decoder's layers begin with.
+const DECODER_LAYERS: &str = "decoder_blocks.";
+
+/// The positions of an autoencoder's encoder.
+const ENCODER_POSITIONS: &str = "pos_embed";
+
+/// What the names of the LayerNorm of a mean of patches begin with, in timm.
+const OWN_NORM: &str = "fc_norm";
 
 /// What the metadata key holds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -249,7 +258,15 @@ impl Checkpoint {
         }
     }
 
-    /// The same, where there has to be one.
+    /// The same, and of an autoencoder that of its encoder under a head of so many `classes`.
+    pub fn encoder_config(&self, classes: usize) -> Option<Config> {
+        Some(match self.description? {
+            Description::Classifier(config) => config,
+            Description::Autoencoder(config) => config.classifier(classes, Pool::Cls),
+        })
+    }
+
+    /// [`Checkpoint::config`], where there has to be one.
     ///
     /// # Errors
     /// [`Error::File`] if it says nothing, or holds another network.
@@ -283,10 +300,13 @@ impl Checkpoint {
         device: &D,
     ) -> Result<Classifier<f32, D>> {
         self.fits(Description::Classifier(config))?;
-        self.fill(Classifier::blank(config, device)?, "classifier", |_| false)
+        let differing = Differing::classifier(&config);
+        self.fill(Classifier::blank(config, device)?, "classifier", differing)
     }
 
-    /// The same for a network that gets another head: where the file has none, it is left blank.
+    /// The same for a network that gets another head: where the file has none, it is left blank. Of an autoencoder that
+    /// is its encoder with the positions that the autoencoder adds, as the official notebooks read it; its decoder and its
+    /// mask token are left out.
     ///
     /// # Errors
     /// [`Error::File`] listing every tensor of the encoder that is missing, unexpected or mis-shaped, or naming a number
@@ -298,7 +318,11 @@ impl Checkpoint {
     ) -> Result<Classifier<f32, D>> {
         self.fits(Description::Classifier(config))?;
         let blank = Classifier::blank(config, device)?;
-        self.fill(blank, "classifier", names::is_head)
+        let differing = Differing {
+            new_head: true,
+            ..Differing::classifier(&config)
+        };
+        self.fill(blank, "classifier", differing)
     }
 
     /// The autoencoder of `config` with this file's parameters.
@@ -312,27 +336,39 @@ impl Checkpoint {
     ) -> Result<Autoencoder<f32, D>> {
         self.fits(Description::Autoencoder(config))?;
         let blank = Autoencoder::blank(config, device)?;
-        self.fill(blank, "autoencoder", |_| false)
+        self.fill(blank, "autoencoder", Differing::default())
     }
 
-    /// Tensors of the file that are no parameter of `network`, with their type if it is one of integers.
+    /// Tensors of the file that are no parameter of `network`, with their type if it is one of integers; those of a
+    /// decoder's layers are counted.
     pub fn left_out<D: Runtime<f32>>(&self, network: &impl Network<f32, D>) -> Vec<String> {
         let parameters = network.parameters();
-        let used: Vec<&str> = parameters
-            .iter()
-            .map(|p| p.parameter.name.as_str())
-            .collect();
+        let used = parameters.iter().map(|p| p.parameter.name.as_str());
+        let is_whole = used.clone().any(names::is_of_decoder);
+        let differing = Differing {
+            encoder: !is_whole && self.convolutional().is_encoder(),
+            ..Differing::default()
+        };
+        let used: Vec<&str> = used.map(|name| differing.source(self, name)).collect();
         let unused = self
             .tensors
             .iter()
             .filter(|(name, _)| !used.contains(&name.as_str()));
-        let mut names: Vec<String> = unused
+        let (layers, unused): (Vec<_>, Vec<_>) = unused
             .chain(&self.beside)
+            .partition(|(name, _)| name.starts_with(DECODER_LAYERS));
+        let layers = match layers.len() {
+            0 => None,
+            count => Some(format!("{DECODER_LAYERS}* ({count} tensors)")),
+        };
+        let mut names: Vec<String> = unused
+            .into_iter()
             .map(|(name, entry)| match entry.is_integer() {
                 true => format!("{name} ({})", entry.other.as_deref().unwrap_or_default()),
                 false => name.clone(),
             })
             .map(|name| one_line(&name))
+            .chain(layers)
             .collect();
         names.sort();
         names
@@ -357,6 +393,11 @@ impl Checkpoint {
         ))
     }
 
+    /// Whether the file is, or was made of, an autoencoder's.
+    pub(super) fn has_mask_token(&self) -> bool {
+        self.tensors.contains_key(names::MASK_TOKEN)
+    }
+
     fn numbers(&self) -> usize {
         self.tensors.values().map(|entry| entry.values.len()).sum()
     }
@@ -365,11 +406,12 @@ impl Checkpoint {
         &self,
         mut network: N,
         noun: &str,
-        may_be_missing: fn(&str) -> bool,
+        differing: Differing,
     ) -> Result<N> {
+        let may_be_missing = |name: &str| differing.may_be_missing(self, name);
         let mut load = Load {
             file: self,
-            may_be_missing,
+            differing,
             used: Vec::new(),
             problems: Vec::new(),
             unfit: None,
@@ -381,6 +423,7 @@ impl Checkpoint {
         let modules: Vec<&str> = used.iter().map(|name| first_word(name)).collect();
         let is_part = |name: &str| modules.contains(&first_word(name)) && !may_be_missing(name);
         let inside = self.tensors.iter().filter(|(name, _)| !used.contains(name));
+        let inside = inside.filter(|(name, _)| !differing.is_left_out(name));
         let unexpected = inside
             .map(|(name, entry)| (name, entry, is_part(name)))
             .chain(self.beside.iter().map(|(name, entry)| (name, entry, false)))
@@ -555,9 +598,53 @@ fn shards(path: &Path, bytes: &[u8]) -> Result<(Contents, String)> {
     Ok((whole, sha256))
 }
 
+/// How a file may differ from the network that is filled from it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Differing {
+    /// The network gets another head, and the file may have none.
+    new_head: bool,
+    /// The network is the encoder of an autoencoder, and the file may be of the whole one.
+    encoder: bool,
+    /// Its head reads a mean through a LayerNorm of its own, in place of the encoder's last.
+    own_norm: bool,
+}
+
+impl Differing {
+    /// How a file may differ from a classifier.
+    fn classifier(config: &Config) -> Self {
+        let encoder = config.architecture.is_encoder();
+        Self {
+            new_head: false,
+            encoder,
+            own_norm: encoder && visit::head_norm(config) == OWN_NORM,
+        }
+    }
+
+    /// Whether the parameter `name` may be left as it is made.
+    fn may_be_missing(self, file: &Checkpoint, name: &str) -> bool {
+        let norm = self.own_norm && first_word(name) == OWN_NORM;
+        self.new_head && (names::is_head(name) || (norm && file.has_mask_token()))
+    }
+
+    /// Whether the tensor `name` of the file is for another part of the network it is from.
+    fn is_left_out(self, name: &str) -> bool {
+        let norm = self.own_norm && first_word(name) == "norm";
+        self.encoder && (names::is_of_decoder(name) || norm)
+    }
+
+    /// The tensor of the file that the parameter `name` is filled from.
+    fn source<'a>(self, file: &Checkpoint, name: &'a str) -> &'a str {
+        let added = self.encoder && name == ENCODER_POSITIONS && file.has_mask_token();
+        match added && file.tensors.contains_key(names::ADDED_POSITIONS) {
+            true => names::ADDED_POSITIONS,
+            false => name,
+        }
+    }
+}
+
 struct Load<'a> {
     file: &'a Checkpoint,
-    may_be_missing: fn(&str) -> bool,
+    differing: Differing,
     used: Vec<String>,
     problems: Vec<String>,
     /// The first tensor with a number that is not finite, and that number.
@@ -572,7 +659,8 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
     ) -> Result<()> {
         let Parameter { name, shape, .. } = parameter;
         self.used.push(name.clone());
-        match self.file.tensors.get(name) {
+        let source = self.differing.source(self.file, name);
+        match self.file.tensors.get(source) {
             Some(Entry {
                 other: Some(kind), ..
             }) => self
@@ -588,7 +676,7 @@ impl<D: Device<f32>> Visitor<f32, D> for Load<'_> {
                 "{name} of shape {:?} instead of {shape:?}",
                 entry.shape
             )),
-            None if (self.may_be_missing)(name) => {}
+            None if self.differing.may_be_missing(self.file, name) => {}
             None => self.problems.push(format!("{name} missing")),
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! The classifiers: CRATE (NeurIPS 2023, section 2; official `model/crate.py`), the ViT it is compared with
-//! (official `model/vit.py`), and what lies between.
+//! (official `model/vit.py`), what lies between, and the encoders of autoencoders under a head.
 //!
 //! patches -> LayerNorm -> linear -> LayerNorm -> class token and positions -> L layers ->
-//! class token (or mean) -> LayerNorm -> linear. A ViT has no LayerNorm before its layers.
+//! class token (or mean) -> LayerNorm -> linear. ViTs and encoders have no LayerNorm before their layers.
 
 use dfdx::prelude::*;
 
@@ -65,7 +65,7 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
             device: device.clone(),
             embedding: Embedding::of_classifier(device, &config)?,
             stack: Stack::blank(device, d, config.depth, &config.layer())?,
-            head_norm: LayerNorm::identity(device, d, config.layer_norm_epsilon())?,
+            head_norm: LayerNorm::identity(device, d, config.head_norm_epsilon())?,
             head: Linear::blank(device, d, config.classes)?,
         })
     }
@@ -153,6 +153,24 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
     /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
     pub fn forward(&self, images: &[E]) -> Result<Vec<E>> {
         self.forward_probed(images, &mut NoProbe)
+    }
+
+    /// The tokens that leave the last layer, class token first, each through the LayerNorm that the head reads through:
+    /// features. Those of an autoencoder's encoder are those of [`super::Autoencoder::encode`] of whole images.
+    ///
+    /// # Shapes
+    /// images (b, channels, height, width), row-major and normalised; gives (b, n, d).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `images` is not a whole number of images, [`Error::Device`].
+    pub fn encode(&self, images: &[E]) -> Result<Vec<E>> {
+        let patches = self.patches(images)?;
+        let z = self.try_tokens(patches, self.layers().len(), &mut NoProbe);
+        let z = z.and_then(|z| match self.execution {
+            Execution::Fastest => D::try_normalise(&self.head_norm, z),
+            Execution::Composed => self.head_norm.try_forward(z),
+        });
+        Ok(z.map_err(Error::device)?.as_vec())
     }
 
     /// [`Classifier::forward`] with the images spread over threads; the logits do not depend on
@@ -253,19 +271,19 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
         let ((b, _, _), d) = (*z.shape(), self.config.d);
         let range = layer..self.layers().len();
         let z = self.stack.try_forward(range, self.execution, z, probe)?;
-        let vit = self.config.architecture == Architecture::Vit;
+        let architecture = self.config.architecture;
         let pooled = match self.config.pool {
             Pool::Cls => z.try_slice((0..b, 0..1, 0..d))?,
             Pool::Mean => {
                 // A ViT's official code leaves the class token out, CRATE's does not.
-                let first = usize::from(vit);
+                let first = usize::from(architecture.is_vit());
                 z.try_slice((0..b, first..self.config.tokens(), 0..d))?
                     .try_mean::<(usize, usize), Axis<1>>()?
                     .try_reshape_like(&(b, 1, d))?
             }
         };
         let mut normalised = self.head_norm.try_forward(pooled)?;
-        if vit && self.config.pool == Pool::Mean {
+        if architecture == Architecture::Vit && self.config.pool == Pool::Mean {
             // The official code passes the mean through the same LayerNorm twice.
             normalised = self.head_norm.try_forward(normalised)?;
         }

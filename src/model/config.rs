@@ -144,10 +144,10 @@ impl Config {
 
     /// The same sizes in another architecture, with the head that belongs to it.
     pub fn of(mut self, architecture: Architecture) -> Self {
-        if (architecture == Architecture::Vit) != (self.architecture == Architecture::Vit) {
-            self.pool = match architecture {
-                Architecture::Vit => Pool::Mean,
-                _ => Pool::Cls,
+        if architecture.is_vit() != self.architecture.is_vit() {
+            self.pool = match architecture.is_vit() {
+                true => Pool::Mean,
+                false => Pool::Cls,
             };
         }
         self.architecture = architecture;
@@ -232,7 +232,7 @@ impl Config {
 
     /// The steps of a layer.
     pub fn layer(&self) -> Vec<StepPlan> {
-        let (kind, vit) = (self.architecture, self.architecture == Architecture::Vit);
+        let (kind, vit) = (self.architecture, self.architecture.is_vit());
         let (heads, head_width) = (self.heads, self.head_width);
         // The official code leaves the output projection out for a single head as wide as the token, but not in a ViT.
         let output = vit || !(heads == 1 && head_width == self.d);
@@ -240,7 +240,7 @@ impl Config {
             Plan::Mhsa(mhsa::Plan {
                 heads,
                 head_width,
-                projection_bias: vit,
+                projection_bias: kind == Architecture::Vit,
                 output,
                 mask: Mask::None,
             })
@@ -275,11 +275,19 @@ impl Config {
         vec![step(attention, Some(1.0)), second]
     }
 
-    /// LayerNorm's additive constant: PyTorch's default, and in a ViT timm's.
+    /// The additive constant of the LayerNorms of embedding and layers: PyTorch's default, and in a ViT timm's.
     pub fn layer_norm_epsilon(&self) -> f64 {
         match self.architecture {
             Architecture::Vit => 1e-6,
             _ => 1e-5,
+        }
+    }
+
+    /// That of the LayerNorm before the head: PyTorch's default, and timm's where the official code asks for it.
+    pub fn head_norm_epsilon(&self) -> f64 {
+        match self.architecture.embeds_by_convolution() {
+            true => 1e-6,
+            false => 1e-5,
         }
     }
 
@@ -289,9 +297,11 @@ impl Config {
         let wide = |size: usize| size as u128;
         let (d, patch) = (wide(self.d), wide(self.patch_width()));
         let (tokens, classes) = (wide(self.tokens()), wide(self.classes));
-        let vit = self.architecture == Architecture::Vit;
         let layer: u128 = self.layer().iter().map(|step| step.parameters(d)).sum();
-        let norms = if vit { 0 } else { 2 * patch + 2 * d };
+        let norms = match self.architecture.embeds_by_convolution() {
+            true => 0,
+            false => 2 * patch + 2 * d,
+        };
         let embedding = norms + (patch * d + d) + tokens * d + d;
         let head = 2 * d + d * classes + classes;
         let all = embedding + wide(self.depth) * layer + head;
@@ -416,6 +426,25 @@ mod tests {
             ..Config::preset("demo").unwrap()
         };
         assert_eq!(config.multiply_adds(), 48 + 48 + 24 + 24 + 96 + 16 + 20);
+    }
+
+    #[test]
+    fn an_encoder_under_a_head_has_the_parameters_of_its_layers_and_its_convolution() {
+        let with = |preset: &str, architecture| {
+            let config = Config::preset(preset).unwrap();
+            let config = Config {
+                architecture,
+                ..config
+            };
+            config.parameters()
+        };
+        // Two LayerNorms less than CRATE-Base: of patches and of tokens, 768 numbers wide both.
+        let encoder = with("crate-base", Architecture::CrateEncoder);
+        assert_eq!(encoder, 22_796_008 - 4 * 768);
+        // Twelve layers with 2304 biases less than ViT-Base.
+        let [whole, encoder] =
+            [Architecture::Vit, Architecture::VitEncoder].map(|kind| with("vit-base", kind));
+        assert_eq!(whole - encoder, 12 * 3 * 768);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use dfdx::prelude::*;
 
-use super::config::{Architecture, Config};
+use super::config::Config;
 use super::kernel_weights::get;
 use super::linear::Linear;
 use super::norm::LayerNorm;
@@ -41,9 +41,9 @@ impl<E: Real, D: Device<E>> Embedding<E, D> {
     /// That of a classifier, to be filled.
     pub(super) fn of_classifier(device: &D, config: &Config) -> Result<Self, D::Err> {
         let d = config.d;
-        let norm = |features| match config.architecture {
-            Architecture::Vit => Ok(None),
-            _ => LayerNorm::identity(device, features, config.layer_norm_epsilon()).map(Some),
+        let norm = |features| match config.architecture.embeds_by_convolution() {
+            true => Ok(None),
+            false => LayerNorm::identity(device, features, config.layer_norm_epsilon()).map(Some),
         };
         let plain = Self::plain(device, config.patch_width(), config.tokens(), d)?;
         Ok(Self {

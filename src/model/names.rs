@@ -20,11 +20,22 @@ pub fn is_head(name: &str) -> bool {
 
 /// The name of the positional embedding.
 pub fn position(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::Vit => "pos_embed",
-        _ => "pos_embedding",
+    match architecture.embeds_by_convolution() {
+        true => "pos_embed",
+        false => "pos_embedding",
     }
 }
+
+/// What an autoencoder's encoder does without: the names of the other tensors of the autoencoder.
+pub(super) fn is_of_decoder(name: &str) -> bool {
+    name == MASK_TOKEN || name.starts_with("decoder_")
+}
+
+/// What stands in place of a masked patch in an autoencoder.
+pub(super) const MASK_TOKEN: &str = "mask_token";
+
+/// The positions that an autoencoder adds, to the encoder's tokens in spite of their name.
+pub(super) const ADDED_POSITIONS: &str = "decoder_pos_embed";
 
 /// Whose names a network's parameters have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +44,8 @@ pub enum Dialect {
     Crate,
     /// timm's.
     Vit,
+    /// CRATE-MAE's encoder alone, whose first values are as CRATE's.
+    CrateEncoder,
     /// A stack of CRATE-MAE (official `model/crate_ae/crate_ae.py`).
     CrateMae(Half),
     /// A stack of the ViT-MAE that it is compared with (`mae_vit_base` of the same file).
@@ -62,7 +75,8 @@ impl Dialect {
     /// That of an architecture's official code.
     pub fn of(architecture: Architecture) -> Self {
         match architecture {
-            Architecture::Vit => Self::Vit,
+            Architecture::Vit | Architecture::VitEncoder => Self::Vit,
+            Architecture::CrateEncoder => Self::CrateEncoder,
             _ => Self::Crate,
         }
     }
@@ -119,6 +133,7 @@ impl StepNames {
             Dialect::Crate => format!("transformer.layers.{layer}.{step}"),
             // A layer is one pair of steps in a list of pairs.
             Dialect::CrateMae(half) => format!("{}.{layer}.layers.0.{step}", half.blocks()),
+            Dialect::CrateEncoder => format!("blocks.{layer}.layers.0.{step}"),
             Dialect::Vit => format!("blocks.{layer}"),
             Dialect::VitMae(half) => format!("{}.{layer}", half.blocks()),
         }
@@ -128,7 +143,9 @@ impl StepNames {
     pub fn norm(&self) -> String {
         let before = self.before();
         match self.dialect {
-            Dialect::Crate | Dialect::CrateMae(_) => format!("{before}.norm"),
+            Dialect::Crate | Dialect::CrateEncoder | Dialect::CrateMae(_) => {
+                format!("{before}.norm")
+            }
             Dialect::Vit | Dialect::VitMae(_) => format!("{before}.norm{}", self.step + 1),
         }
     }
@@ -137,7 +154,7 @@ impl StepNames {
     pub fn of(&self, part: Part) -> String {
         let before = self.before();
         match self.dialect {
-            Dialect::Crate | Dialect::CrateMae(_) => {
+            Dialect::Crate | Dialect::CrateEncoder | Dialect::CrateMae(_) => {
                 let name = match part {
                     Part::Projection => ".qkv",
                     Part::Output => ".to_out.0",
@@ -181,7 +198,7 @@ impl StepNames {
     /// First values of weight and bias of a linear map.
     pub fn linear(&self, fan_in: usize, fan_out: usize) -> [Init; 2] {
         match self.dialect {
-            Dialect::Crate => [Init::Linear { fan_in }; 2],
+            Dialect::Crate | Dialect::CrateEncoder => [Init::Linear { fan_in }; 2],
             Dialect::Vit => VIT_LINEAR,
             Dialect::CrateMae(_) | Dialect::VitMae(_) => xavier(fan_in, fan_out),
         }

@@ -39,9 +39,9 @@ impl Patches {
             channels: config.channels,
             image_size: config.image_size,
             patch_size: config.patch_size,
-            order: match config.architecture {
-                super::Architecture::Vit => Order::ChannelFirst,
-                _ => Order::ChannelLast,
+            order: match config.architecture.embeds_by_convolution() {
+                true => Order::ChannelFirst,
+                false => Order::ChannelLast,
             },
         }
     }

@@ -8,28 +8,36 @@ use super::names::{Dialect, Part, StepNames};
 use super::{layout, names};
 use crate::error::{Error, Result};
 
-/// The tensor that tells a ViT's file.
-const VIT_PATCHES: &str = "patch_embed.proj.weight";
+/// The tensor that tells the file of a network that embeds by a convolution.
+const CONVOLUTION: &str = "patch_embed.proj.weight";
 
 impl Checkpoint {
     /// The configuration that the tensors' names and shapes imply; step size and lambda, which no
-    /// shape shows, come from the file's own configuration or are the official ones. A ViT's names are
-    /// timm's; they show channels and pooling, so that `pool` and `channels` are not asked. An encoder
-    /// without head gets one of `classes`, if that is given, and is refused otherwise.
+    /// shape shows, come from the file's own configuration or are the official ones, unless `lambda` is given: for the
+    /// encoder of an autoencoder it has to be. A ViT's names are timm's; they show channels and pooling, so that `pool` and
+    /// `channels` are not asked. An encoder without head gets one of `classes`, if that is given, and is refused otherwise.
     ///
     /// # Errors
-    /// [`Error::File`] or [`Error::Shape`] naming the tensor that is missing or does not fit.
+    /// [`Error::File`] or [`Error::Shape`] naming the tensor that is missing or does not fit; [`Error::Argument`] for a
+    /// `lambda` that is needed, or not the file's own.
     pub fn infer(
         &self,
         heads: usize,
         pool: Pool,
         channels: usize,
         classes: Option<usize>,
+        lambda: Option<f64>,
     ) -> Result<Config> {
-        let config = if self.tensors.contains_key(VIT_PATCHES) {
-            self.infer_vit(heads, classes)?
+        let config = if self.tensors.contains_key(CONVOLUTION) {
+            self.infer_convolutional(heads, pool, classes)?
         } else {
             self.infer_crate(heads, pool, channels, classes)?
+        };
+        let own = self.encoder_config(1);
+        let config = Config {
+            step_size: own.map_or(config.step_size, |own| own.step_size),
+            lambda: self.lambda(config.architecture, lambda)?,
+            ..config
         };
         config.check().map_err(|e| {
             let found = Unreadable {
@@ -49,31 +57,74 @@ impl Checkpoint {
         }
     }
 
-    fn infer_vit(&self, heads: usize, classes: Option<usize>) -> Result<Config> {
-        let [embedded, channels, p1, p2] = self.dimensions(VIT_PATCHES)?;
+    /// The weight of ISTA's threshold: the file's own, or the one that is `given`, or the official one.
+    fn lambda(&self, architecture: Architecture, given: Option<f64>) -> Result<f64> {
+        let own = self.encoder_config(1).map(|config| config.lambda);
+        match (own, given) {
+            (Some(own), Some(given)) if own != given => Err(Error::argument(
+                "`lambda`",
+                format!("the {own} that {} names", self.path().display()),
+                given.to_string(),
+                "leave it out",
+            )),
+            (own, given) => match own.or(given) {
+                Some(lambda) => Ok(lambda),
+                None if architecture == Architecture::CrateEncoder => Err(no_lambda()),
+                None => Ok(OFFICIAL_LAMBDA),
+            },
+        }
+    }
+
+    /// Whose the layers of a network are that embeds by a convolution.
+    pub(super) fn convolutional(&self) -> Architecture {
+        let has = |name: String| self.tensors.contains_key(&name);
+        let [own, vit] =
+            [Dialect::CrateEncoder, Dialect::Vit].map(|dialect| StepNames::of_step(dialect, 0, 0));
+        let described = self.encoder_config(1).map(|config| config.architecture);
+        match described {
+            Some(architecture) if architecture.embeds_by_convolution() => architecture,
+            _ if has(own.weight(Part::Projection)) => Architecture::CrateEncoder,
+            // Without a mask token it is a ViT of which tensors are missing.
+            _ if self.has_mask_token() && !has(vit.bias(Part::Projection)) => {
+                Architecture::VitEncoder
+            }
+            _ => Architecture::Vit,
+        }
+    }
+
+    fn infer_convolutional(
+        &self,
+        heads: usize,
+        pool: Pool,
+        classes: Option<usize>,
+    ) -> Result<Config> {
+        let [embedded, channels, p1, p2] = self.dimensions(CONVOLUTION)?;
         let [_, tokens, d] = self.dimensions("pos_embed")?;
-        let first = StepNames::of_step(Dialect::Vit, 0, 0);
-        let projection = &first.weight(Part::Projection);
+        let architecture = self.convolutional();
+        let dialect = Dialect::of(architecture);
+        let projection = &StepNames::of_step(dialect, 0, 0).weight(Part::Projection);
         let [rows, _] = self.dimensions(projection)?;
         let classes = self.classes("head.weight", classes)?;
         if embedded != d {
-            return Err(self.misfit(VIT_PATCHES, format!("[{d}, channels, p, p]")));
+            return Err(self.misfit(CONVOLUTION, format!("[{d}, channels, p, p]")));
         }
         let grid = self.grid("pos_embed", tokens, d)?;
+        let projections = if architecture.has_mhsa() { 3 } else { 1 };
+        let mean = self.tensors.contains_key("fc_norm.weight");
         Ok(Config {
-            architecture: Architecture::Vit,
+            architecture,
             image_size: [p1, p2].map(|side| grid.saturating_mul(side)),
             patch_size: [p1, p2],
             channels,
             classes,
             d,
-            depth: self.depth(Dialect::Vit),
+            depth: self.depth(dialect),
             heads,
-            head_width: self.head_width(projection, rows, 3, heads)?,
-            pool: if self.tensors.contains_key("fc_norm.weight") {
-                Pool::Mean
-            } else {
-                Pool::Cls
+            head_width: self.head_width(projection, rows, projections, heads)?,
+            pool: match (architecture, mean) {
+                (Architecture::Vit, false) => Pool::Cls,
+                (_, true) => Pool::Mean,
+                (_, false) => pool,
             },
             step_size: OFFICIAL_STEP_SIZE,
             lambda: OFFICIAL_LAMBDA,
@@ -142,8 +193,8 @@ impl Checkpoint {
             heads,
             head_width: self.head_width(projection, rows, if mhsa { 3 } else { 1 }, heads)?,
             pool,
-            step_size: self.config().map_or(OFFICIAL_STEP_SIZE, |c| c.step_size),
-            lambda: self.config().map_or(OFFICIAL_LAMBDA, |c| c.lambda),
+            step_size: OFFICIAL_STEP_SIZE,
+            lambda: OFFICIAL_LAMBDA,
         })
     }
 
@@ -240,7 +291,7 @@ impl Checkpoint {
         if ends("decoder_pos_embed") {
             return unreadable(
                 "a masked autoencoder (mask_token, decoder)",
-                "reconstruct pictures with whitebox reconstruct",
+                "reconstruct pictures with whitebox reconstruct, or give its encoder a head with whitebox finetune",
             );
         }
         if ends("mask_token") || begins("decoder") {
@@ -268,6 +319,13 @@ impl Checkpoint {
             remedy: "give it one with whitebox finetune".into(),
         })
     }
+}
+
+/// What to say where no lambda is given for an autoencoder's file, which does not show it.
+pub(super) fn no_lambda() -> Error {
+    let wanted =
+        "the weight of ISTA's threshold (of published files 0.5 or 5.0), which no tensor shows";
+    Error::argument("`lambda`", wanted, "none", "give `lambda`")
 }
 
 /// The side of a square of `n`.

@@ -1,7 +1,7 @@
 //! The parameters of a classifier, in order: where they are, their official names and first values. Those of a step are
 //! named by [`super::names`].
 
-use super::config::Pool;
+use super::config::{Config, Pool};
 use super::names::{Dialect, StepNames, VIT_LINEAR};
 use super::parameters::{visit, visit_linear_from, visit_norm, Init, Visitor};
 use super::runtime::Runtime;
@@ -12,14 +12,24 @@ impl<E: Real, D: Runtime<E>> Classifier<E, D> {
     /// Takes every parameter in turn.
     pub(super) fn visit_all(&mut self, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         match Dialect::of(self.config.architecture) {
-            Dialect::Vit => visit_vit(self, visitor),
-            _ => visit_crate(self, visitor),
+            Dialect::Crate => visit_crate(self, visitor),
+            dialect => visit_convolutional(self, dialect, visitor),
         }
     }
 
     fn visit_layers(&mut self, dialect: Dialect, visitor: &mut impl Visitor<E, D>) -> Result<()> {
         let names = |layer, step| StepNames::of_step(dialect, layer, step);
         self.stack.visit(names, visitor)
+    }
+}
+
+/// What the names of the LayerNorm before the head begin with.
+pub(super) fn head_norm(config: &Config) -> &'static str {
+    let architecture = config.architecture;
+    match (architecture.embeds_by_convolution(), config.pool) {
+        (false, _) => "mlp_head.0",
+        (true, Pool::Mean) if architecture.is_vit() => "fc_norm",
+        (true, _) => "norm",
     }
 }
 
@@ -59,29 +69,34 @@ fn visit_crate<E: Real, D: Runtime<E>>(
         visit_norm(visitor, "to_patch_embedding.3", norm)?;
     }
     network.visit_layers(Dialect::Crate, visitor)?;
-    visit_norm(visitor, "mlp_head.0", &mut network.head_norm)?;
+    let norm = head_norm(&network.config);
+    visit_norm(visitor, norm, &mut network.head_norm)?;
     visit_linear_from(visitor, "mlp_head.1", linear(d), &mut network.head)
 }
 
-fn visit_vit<E: Real, D: Runtime<E>>(
+/// A ViT, or the encoder of an autoencoder: the names of both around their layers are timm's.
+fn visit_convolutional<E: Real, D: Runtime<E>>(
     network: &mut Classifier<E, D>,
+    dialect: Dialect,
     visitor: &mut impl Visitor<E, D>,
 ) -> Result<()> {
     let config = network.config;
-    let (d, tokens) = (config.d, config.tokens());
+    let (d, tokens, vit) = (config.d, config.tokens(), config.architecture.is_vit());
+    let deviations = if vit { [1e-6, 0.02] } else { [1.0, 1.0] };
+    let [class, position] = deviations.map(|deviation| Init::Normal { deviation });
     let embedding = &mut network.embedding;
     visit(
         visitor,
         "cls_token".into(),
         &[1, 1, d],
-        Init::Normal { deviation: 1e-6 },
+        class,
         &mut embedding.class_token,
     )?;
     visit(
         visitor,
         "pos_embed".into(),
         &[1, tokens, d],
-        Init::Normal { deviation: 0.02 },
+        position,
         &mut embedding.position,
     )?;
     // A convolution: timm leaves it as PyTorch makes it.
@@ -101,11 +116,11 @@ fn visit_vit<E: Real, D: Runtime<E>>(
         Init::Linear { fan_in },
         &mut embedding.linear.bias,
     )?;
-    network.visit_layers(Dialect::Vit, visitor)?;
-    let norm = match config.pool {
-        Pool::Cls => "norm",
-        Pool::Mean => "fc_norm",
+    network.visit_layers(dialect, visitor)?;
+    visit_norm(visitor, head_norm(&config), &mut network.head_norm)?;
+    let first = match vit {
+        true => VIT_LINEAR,
+        false => [Init::Linear { fan_in: d }; 2],
     };
-    visit_norm(visitor, norm, &mut network.head_norm)?;
-    visit_linear_from(visitor, "head", VIT_LINEAR, &mut network.head)
+    visit_linear_from(visitor, "head", first, &mut network.head)
 }

@@ -8,11 +8,14 @@ use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use whitebox::exact::layer::{decoder_layer, LayerParameters};
 use whitebox::measure::segmentation::head_maps;
-use whitebox::model::autoencoder::{sine_positions, Autoencoder, AutoencoderConfig, Kind, Unseen};
-use whitebox::model::checkpoint::Checkpoint;
+use whitebox::model::autoencoder::{
+    sine_positions, Autoencoder, AutoencoderConfig, DecoderSign, Kind, Unseen,
+};
+use whitebox::model::checkpoint::{self, Checkpoint};
 use whitebox::model::positions::Positions;
 use whitebox::model::probe::{Probe, Recorder, Site};
-use whitebox::model::{Encoder, Execution, Network};
+use whitebox::model::transfer::transfer;
+use whitebox::model::{Classifier, Config, Encoder, Execution, Network, Pool};
 use whitebox::train::masking::Masking;
 use whitebox::train::optimiser::{gradients_of, Decay, Method, Optimiser};
 use whitebox::train::tasks::reconstruct::{loss, Masked};
@@ -279,6 +282,7 @@ fn config(kind: Kind) -> AutoencoderConfig {
         decoder_depth: 3,
         heads: 3,
         decoder_heads: 4,
+        decoder_sign: DecoderSign::Minus,
         step_size: 0.1,
         lambda: 0.5,
     }
@@ -421,6 +425,58 @@ fn what_is_masked_changes_no_prediction_and_what_is_seen_changes_no_loss() {
     }
 }
 
+/// A network whose decoder adds its attention, turned: the output projections of the decoder have the other sign.
+fn turned(network: &Autoencoder<f32, Cpu>) -> Autoencoder<f32, Cpu> {
+    let config = AutoencoderConfig {
+        decoder_sign: DecoderSign::Plus,
+        ..*network.config()
+    };
+    let mut other = Autoencoder::new(config, 0, &Cpu::default()).unwrap();
+    let mut parameters = network.parameters();
+    for found in &mut parameters {
+        if is_turned(&found.parameter.name) {
+            found.values.iter_mut().for_each(|v| *v = -*v);
+        }
+    }
+    other.set_parameters(&parameters).unwrap();
+    other
+}
+
+fn is_turned(name: &str) -> bool {
+    name.starts_with("decoder_blocks.") && name.contains(".to_out.")
+}
+
+#[test]
+fn a_decoder_that_adds_is_one_that_takes_away_with_its_output_turned_while_it_learns_too() {
+    let config = config(Kind::CrateMae);
+    let batch = batch(&config, 3);
+    let mut network = Autoencoder::new(config, 3, &Cpu::default()).unwrap();
+    let mut other = turned(&network);
+    // The same function in other parameters, and not in the same ones.
+    let predictions = |network: &Autoencoder<f32, Cpu>| {
+        let found = network.reconstruct(&batch.input, &batch.masked);
+        found.unwrap()
+    };
+    assert!(relative(&predictions(&other), &predictions(&network)) < FORWARD);
+    let mut untouched = turned(&network);
+    untouched.set_parameters(&network.parameters()).unwrap();
+    assert!(relative(&predictions(&untouched), &predictions(&network)) > 0.01);
+    // Steps of an optimiser go over into one another: it does not know which way is up.
+    let optimiser = || Optimiser::new(Method::AdamW, 0.05, Decay::TwoAxes);
+    let (mut first, mut second) = (optimiser(), optimiser());
+    for _ in 0..5 {
+        let (_, gradients) = value_and_gradients(&network, &batch);
+        first.step(&mut network, &gradients, 1e-3).unwrap();
+        let (_, gradients) = value_and_gradients(&other, &batch);
+        second.step(&mut other, &gradients, 1e-3).unwrap();
+    }
+    for (own, other) in turned(&network).parameters().iter().zip(other.parameters()) {
+        let name = &own.parameter.name;
+        let far = relative(&other.values, &own.values);
+        assert!(far < BACKWARD, "{name}: {far:e}");
+    }
+}
+
 #[test]
 fn a_probe_sees_the_decoder_behind_the_encoder() {
     struct Layers(Vec<usize>);
@@ -473,4 +529,139 @@ fn what_no_tensor_shows_is_asked_for_and_not_guessed() {
     assert_eq!((config.lambda, config.decoder_heads), (5.0, 1));
     assert_eq!((config.encoder_depth, config.decoder_depth), (2, 3));
     assert_eq!((config.image_size, config.patch_size), ([24; 2], [4; 2]));
+}
+
+#[test]
+fn the_encoder_of_an_official_file_has_the_tokens_of_the_autoencoder_and_leaves_its_decoder_out() {
+    for official in all() {
+        let checkpoint =
+            Checkpoint::read(&folder().join(format!("{}.pth", official.name))).unwrap();
+        let (kind, images) = (official.network.config().kind, official.numbers("images"));
+        let lambda = (kind == Kind::CrateMae).then_some(0.5);
+        let layers = match kind {
+            Kind::CrateMae => "decoder_blocks.* (24 tensors)",
+            Kind::VitMae => "decoder_blocks.* (11 tensors)",
+        };
+        let mut decoder = vec![layers, "decoder_embed.bias", "decoder_embed.weight"];
+        decoder.extend(["decoder_norm.bias", "decoder_norm.weight"]);
+        decoder.extend(["decoder_pred.bias", "decoder_pred.weight", "mask_token"]);
+        for pool in [Pool::Cls, Pool::Mean] {
+            let config = checkpoint.infer(3, pool, 3, Some(7), lambda).unwrap();
+            let expected = official.network.config().classifier(7, pool);
+            let lambda = config.lambda;
+            assert_eq!(config, Config { lambda, ..expected });
+            let encoder: Classifier<f32, Cpu> =
+                checkpoint.encoder(config, &Cpu::default()).unwrap();
+            // A mean of patches has a LayerNorm of its own, which starts anew.
+            let own_norm = (kind, pool) == (Kind::VitMae, Pool::Mean);
+            let norm: &[&str] = match own_norm {
+                true => &["norm.bias", "norm.weight"],
+                false => &[],
+            };
+            // Of the two tables of positions it has the one that is added.
+            let left_out = [&decoder[..], norm, &["pos_embed"]].concat();
+            assert_eq!(checkpoint.left_out(&encoder), left_out);
+            if own_norm {
+                continue;
+            }
+            let tokens = encoder.encode(&images).unwrap();
+            let expected = official.numbers("features_tokens");
+            official.compare("tokens of the encoder", &tokens, &expected, FORWARD);
+            // The same kernels on the same numbers.
+            assert_eq!(tokens, official.network.encode(&images, &[]).unwrap());
+        }
+    }
+}
+
+/// Writes those tensors of a network whose names are wanted, without a word on what they are.
+fn write_plain(path: &Path, network: &Autoencoder<f32, Cpu>, wanted: impl Fn(&str) -> bool) {
+    use safetensors::tensor::{Dtype, TensorView};
+    let kept = network.parameters().into_iter();
+    let kept = kept.filter(|found| wanted(&found.parameter.name));
+    let bytes = kept.map(|found| {
+        let data = whitebox::artefact::f32_to_bytes(&found.values);
+        (found.parameter, data)
+    });
+    let bytes: Vec<_> = bytes.collect();
+    let views = bytes.iter().map(|(parameter, data)| {
+        let view = TensorView::new(Dtype::F32, parameter.shape.clone(), data).unwrap();
+        (parameter.name.as_str(), view)
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn an_encoder_has_the_positions_that_its_autoencoder_adds() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("net.safetensors");
+    for kind in [Kind::CrateMae, Kind::VitMae] {
+        let config = config(kind);
+        let input = batch(&config, 3).input;
+        let mut network = Autoencoder::new(config, 3, &Cpu::default()).unwrap();
+        let mut parameters = network.parameters();
+        for found in &mut parameters {
+            if found.parameter.name == "decoder_pos_embed" {
+                found.values.iter_mut().for_each(|v| *v = 0.25 - *v);
+            }
+        }
+        network.set_parameters(&parameters).unwrap();
+        let tokens = network.encode(&input, &[]).unwrap();
+        let read = |path: &Path| Checkpoint::read(path).unwrap();
+        let encoder = |config: Config| -> Classifier<f32, Cpu> {
+            read(&path).encoder(config, &Cpu::default()).unwrap()
+        };
+        // As it is written here: what it is stands in the file.
+        checkpoint::write(&path, &network, &serde_json::json!(null)).unwrap();
+        let described = read(&path).encoder_config(5).unwrap();
+        assert_eq!(described, config.classifier(5, Pool::Cls));
+        assert_eq!(encoder(described).encode(&input).unwrap(), tokens);
+        let contradicted = read(&path).infer(3, Pool::Cls, 2, Some(5), Some(5.0));
+        let message = contradicted.unwrap_err().to_string();
+        assert!(message.contains("the 0.5 that"), "{message}");
+        // Without a decoder and a word: the positions of its own name are all there is.
+        write_plain(&path, &network, |name| {
+            name != "mask_token" && !name.starts_with("decoder_")
+        });
+        let inferred = read(&path).infer(3, Pool::Cls, 2, Some(5), Some(0.5));
+        match kind {
+            Kind::CrateMae => {
+                let own = encoder(inferred.unwrap());
+                assert_ne!(own.encode(&input).unwrap(), tokens);
+                let unsaid = read(&path).infer(3, Pool::Cls, 2, Some(5), None);
+                let message = unsaid.unwrap_err().to_string();
+                assert!(message.contains("0.5 or 5.0"), "{message}");
+            }
+            // No name tells it from a ViT whose biases are missing.
+            Kind::VitMae => {
+                let config = inferred.unwrap();
+                let refused = read(&path).encoder(config, &Cpu::default()).map(drop);
+                let message = refused.unwrap_err().to_string();
+                assert!(message.contains("attn.qkv.bias missing"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn fine_tuning_starts_from_the_tokens_of_the_autoencoder() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("net.safetensors");
+    for kind in [Kind::CrateMae, Kind::VitMae] {
+        let config = config(kind);
+        let input = batch(&config, 2).input;
+        let network = Autoencoder::new(config, 3, &Cpu::default()).unwrap();
+        checkpoint::write(&path, &network, &serde_json::json!(null)).unwrap();
+        let read = Checkpoint::read(&path).unwrap();
+        let own = read.encoder_config(1).unwrap();
+        let encoder = read.encoder(own, &Cpu::default()).unwrap();
+        let wider = own.for_images(own.channels, own.image_size, 6);
+        let tuned = transfer(&encoder, wider, 8).unwrap();
+        let tokens = network.encode(&input, &[]).unwrap();
+        assert_eq!(tuned.encode(&input).unwrap(), tokens);
+        // Two pictures of six logits: a head of its own, drawn by the seed.
+        let logits = tuned.forward(&input).unwrap();
+        assert!(logits.len() == 12 && logits.iter().any(|&v| v != 0.0));
+        let larger = own.for_images(own.channels, [16, 12], 6);
+        assert_eq!(transfer(&encoder, larger, 8).unwrap().config().tokens(), 17);
+    }
 }

@@ -316,7 +316,7 @@ fn what_cannot_be_shown_is_refused_before_anything_is_written() {
         (&["--tau", "0.2"], ["--masks", "required"]),
         (&["--size", "30"], ["multiple of the patch", "28 or 42"]),
         (&["--size", "13"], ["multiple of the patch", "give 14"]),
-        (&["--lambda", "5"], ["--lambda", "classifier"]),
+        (&["--lambda", "5"], ["lambda", "0.1"]),
     ] {
         fail(bench.attend("out").args(flags), 2, &words);
     }

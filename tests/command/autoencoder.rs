@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use whitebox::model::checkpoint::Checkpoint;
+
 use crate::{fail, succeed, text, whitebox};
 
 fn training(out: &Path) -> Command {
@@ -126,7 +128,8 @@ fn one_kind_of_network_in_the_place_of_another_is_called_what_it_is() {
             "--checkpoint",
         ])
         .arg(&network);
-    fail(&mut evaluate, 1, &["masked autoencoder", "reconstruct"]);
+    let words = ["masked autoencoder", "reconstruct", "finetune"];
+    fail(&mut evaluate, 1, &words);
     let classifier = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("reports/checkpoints/crate-demo-mnist.safetensors");
     fail(
@@ -143,6 +146,154 @@ fn one_kind_of_network_in_the_place_of_another_is_called_what_it_is() {
         fail(reconstruction(&network, &sheet).args(flags), 2, &words);
     }
     assert!(!sheet.exists());
+}
+
+fn tuning(checkpoint: &Path, out: &Path, data: &str) -> Command {
+    let mut command = whitebox();
+    command
+        .args(["finetune", "--epochs", "1", "--batch", "20", "--replace"])
+        .args(["--data", data, "--limit", "40", "--checkpoint"])
+        .arg(checkpoint)
+        .arg("--out")
+        .arg(out);
+    command
+}
+
+/// Three pictures of three channels in each of two classes, to train on and to hold out.
+fn pictures(folder: &Path) {
+    for (split, class) in [("train", 1u8), ("train", 2), ("val", 1), ("val", 2)] {
+        let place = folder.join(split).join(class.to_string());
+        std::fs::create_dir_all(&place).unwrap();
+        for number in 0..3u8 {
+            let pixel = |x: u32, y: u32| [80 * class, 7 * x as u8, y as u8 + number];
+            let picture = image::RgbImage::from_fn(30, 30, |x, y| image::Rgb(pixel(x, y)));
+            picture.save(place.join(format!("{number}.png"))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_autoencoder_is_fine_tuned_from_its_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let [network, tuned] =
+        ["net.safetensors", "tuned.safetensors"].map(|name| folder.path().join(name));
+    for (kind, architecture) in [("crate", "crate-encoder"), ("vit", "vit-encoder")] {
+        succeed(training(&network).args(["--architecture", kind, "--lambda", "0.4", "--replace"]));
+        for (flags, side) in [
+            (&[][..], 28),
+            (&["--pool", "mean"], 28),
+            (&["--size", "32"], 32),
+        ] {
+            let output = tuning(&network, &tuned, "procedural")
+                .args(flags)
+                .output()
+                .unwrap();
+            let message = text(&output.stderr);
+            assert!(output.status.success(), "{message}");
+            assert!(message.contains("left out decoder_blocks.*"), "{message}");
+            let config = Checkpoint::read(&tuned).unwrap().config().unwrap();
+            assert_eq!(serde_json::json!(config.architecture), architecture);
+            assert_eq!((config.classes, config.lambda), (10, 0.4));
+            assert_eq!((config.depth, config.image_size), (1, [side; 2]));
+            let mut evaluate = whitebox();
+            evaluate
+                .args(["evaluate", "--data", "procedural", "--limit", "40"])
+                .arg("--checkpoint")
+                .arg(&tuned);
+            assert!(succeed(&mut evaluate).contains("top-1"));
+        }
+        let mut other = tuning(&network, &tuned, "procedural");
+        fail(other.args(["--lambda", "5"]), 2, &["--lambda", "0.4"]);
+    }
+}
+
+#[test]
+fn an_official_autoencoder_is_fine_tuned_once_it_is_said_what_no_tensor_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("tuned.safetensors");
+    pictures(folder.path());
+    let tune = |flags: &[&str]| {
+        let mut command = tuning(&fixture("crate-mae.pth"), &out, "image-folder");
+        command.arg("--data-dir").arg(folder.path()).args(flags);
+        command
+    };
+    fail(&mut tune(&["--lambda", "5"]), 1, &["heads"]);
+    let words = ["--lambda", "0.5 or 5.0"];
+    fail(&mut tune(&["--heads", "3"]), 2, &words);
+    assert!(!out.exists());
+    succeed(&mut tune(&["--heads", "3", "--lambda", "5"]));
+    let config = Checkpoint::read(&out).unwrap().config().unwrap();
+    assert_eq!((config.classes, config.lambda, config.d), (2, 5.0, 12));
+}
+
+fn probe(checkpoint: &Path, data: &str) -> Command {
+    let mut command = whitebox();
+    command
+        .args(["probe", "--data", data, "--images", "30", "--checkpoint"])
+        .arg(checkpoint);
+    command
+}
+
+/// The per cent of a line, in the order of their columns.
+fn cells(printed: &str, line: &str) -> Vec<f64> {
+    let own = printed.lines().find(|own| own.trim().starts_with(line));
+    let cells = own.expect(printed).split('|').skip(1);
+    cells.map(|cell| cell.trim().parse().unwrap()).collect()
+}
+
+#[test]
+fn both_kinds_of_features_are_probed_beside_pixels_and_an_untrained_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let [network, tuned] =
+        ["net.safetensors", "tuned.safetensors"].map(|name| folder.path().join(name));
+    succeed(&mut training(&network));
+    succeed(&mut tuning(&network, &tuned, "procedural"));
+    // An autoencoder, and a classifier.
+    for checkpoint in [&network, &tuned] {
+        let printed = succeed(&mut probe(checkpoint, "procedural"));
+        assert!(printed.contains("pixels, 28 x 28: "), "{printed}");
+        let columns = printed.find("class token").zip(printed.find("mean token"));
+        assert!(columns.is_some_and(|(class, mean)| class < mean));
+        for line in ["trained", "untrained"] {
+            let cells = cells(&printed, line);
+            let shares = cells.iter().all(|cell| (0.0..=100.0).contains(cell));
+            assert!(cells.len() == 2 && shares, "{printed}");
+        }
+        // One kind of them, on any number of threads: the same numbers.
+        for (word, place) in [("class", 0), ("mean", 1)] {
+            let mut command = probe(checkpoint, "procedural");
+            let one = succeed(command.args(["--features", word, "--threads", "1"]));
+            for line in ["trained", "untrained"] {
+                assert_eq!(cells(&one, line), [cells(&printed, line)[place]]);
+            }
+        }
+    }
+    fail(
+        probe(&network, "procedural").args(["--lambda", "5"]),
+        2,
+        &["--lambda", "0.5"],
+    );
+}
+
+#[test]
+fn an_official_autoencoder_is_probed() {
+    let folder = tempfile::tempdir().unwrap();
+    pictures(folder.path());
+    let official = fixture("crate-mae.pth");
+    let mut command = probe(&official, "image-folder");
+    command.args(["--heads", "3", "--lambda", "0.5", "--data-dir"]);
+    let printed = succeed(command.arg(folder.path()));
+    assert!(printed.contains("pixels, 24 x 24: "), "{printed}");
+    fail(
+        probe(&official, "procedural").args(["--heads", "3", "--lambda", "0.5"]),
+        1,
+        &["procedural", "3 channels"],
+    );
+    fail(
+        probe(&official, "procedural").args(["--heads", "3"]),
+        2,
+        &["--lambda", "0.5 or 5.0"],
+    );
 }
 
 #[test]

@@ -80,7 +80,8 @@ impl Bench {
 /// The tensors of the plain fixture by name: shape and numbers.
 fn tensors() -> Vec<(String, Vec<usize>, Vec<u8>)> {
     let read = Checkpoint::read(&fixture("plain.pth")).unwrap();
-    let config = read.infer(2, whitebox::model::Pool::Cls, 1, None).unwrap();
+    let pool = whitebox::model::Pool::Cls;
+    let config = read.infer(2, pool, 1, None, None).unwrap();
     let network = read.network(config, &dfdx::prelude::Cpu::default());
     let parameters = network.unwrap().parameters().into_iter();
     parameters

@@ -84,6 +84,8 @@ fn every_architecture_trains_and_is_read_back_as_what_it_is() {
         "crate-orthogonal",
         "crate-tied-orthogonal",
         "vit",
+        "crate-encoder",
+        "vit-encoder",
     ] {
         succeed(tiny_training(&out).args(["--architecture", word]));
         let config = Checkpoint::read(&out).unwrap().config().unwrap();

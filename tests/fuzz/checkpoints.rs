@@ -131,7 +131,7 @@ fn read_entry(path: &Path, key: Option<&str>) -> Result<()> {
     let checkpoint = Checkpoint::read_entry(path, key)?;
     let config = match checkpoint.config() {
         Some(config) => config,
-        None => checkpoint.infer(2, Pool::Cls, 1, Some(3))?,
+        None => checkpoint.infer(2, Pool::Cls, 1, Some(3), None)?,
     };
     let network = checkpoint.network(config, &Cpu::default())?;
     let parameters = network.parameters();

@@ -26,13 +26,15 @@ pub(crate) fn config(depth: usize, heads: usize, head_width: usize, d: usize) ->
 }
 
 /// Every kind of network.
-pub(crate) const ARCHITECTURES: [Architecture; 6] = [
+pub(crate) const ARCHITECTURES: [Architecture; 8] = [
     Architecture::Crate,
     Architecture::CrateMhsa,
     Architecture::CrateMlp,
     Architecture::CrateTied,
     Architecture::CrateOrthogonal,
     Architecture::Vit,
+    Architecture::CrateEncoder,
+    Architecture::VitEncoder,
 ];
 
 /// `count` numbers between -1 and 1 that no structure of a network lines up with.

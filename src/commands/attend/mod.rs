@@ -9,7 +9,6 @@ use whitebox::harness::{console, table};
 use whitebox::measure::segmentation::colours::Side;
 use whitebox::measure::segmentation::mask_cut::{Foreground, MaskCut, Rejection};
 use whitebox::measure::segmentation::{head_maps, threshold};
-use whitebox::model::autoencoder::Unseen;
 use whitebox::model::Encoder;
 use whitebox::{artefact, Error, Result};
 
@@ -22,10 +21,6 @@ use figures::{Look, Wanted};
 pub(crate) struct Arguments {
     #[command(flatten)]
     checkpoint: CheckpointArguments,
-    /// Of an autoencoder, the weight of ISTA's threshold, which no tensor shows: 0.5 and 5.0 in published files. Not
-    /// needed for checkpoints written here.
-    #[arg(long)]
-    lambda: Option<f64>,
     #[command(flatten)]
     pictures: PictureArguments,
     /// Which layers, from 1. Default: the last one, of an autoencoder that of its encoder.
@@ -68,25 +63,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     arguments.check()?;
-    let file = &arguments.checkpoint.file;
-    let checkpoint = file.read()?;
-    if checkpoint.is_autoencoder() {
-        let config = checkpoint.autoencoder_config(Unseen {
-            heads: arguments.checkpoint.heads.map(|heads| heads as usize),
-            decoder_heads: None,
-            lambda: arguments.lambda,
-        })?;
-        let network = checkpoint.autoencoder(config, &Cpu::default())?;
-        file.report(&network, &checkpoint);
+    let checkpoint = arguments.checkpoint.file.read()?;
+    if let Some(network) = arguments.checkpoint.autoencoder(&checkpoint)? {
         return arguments.look(&network);
-    }
-    if let Some(lambda) = arguments.lambda {
-        return Err(Error::argument(
-            "--lambda",
-            "none for a classifier, which has that of its file, or the official one",
-            lambda.to_string(),
-            "leave it out",
-        ));
     }
     let (network, _) = arguments.checkpoint.encoder(checkpoint)?;
     arguments.look(&network)

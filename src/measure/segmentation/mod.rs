@@ -22,7 +22,6 @@
 //! | [`concentration`] | where a map of the class token has its mass |
 //! | [`floors`] | masks and maps that know nothing of a picture |
 //! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
-//! | [`floors`] | masks that know nothing of their picture |
 //! | [`benchmark`] | all of that on pictures whose objects are known |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 

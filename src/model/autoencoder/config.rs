@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::model::block::{dictionary, ista, mhsa, mlp, mssa, Plan, StepPlan};
-use crate::model::config::{check_constants, check_patches, check_sizes, MLP_RATIO};
+use crate::model::config::{
+    check_constants, check_patches, check_sizes, Architecture, Config, Pool, MLP_RATIO,
+};
 use crate::model::patches::{Order, Patches};
 
 /// What an autoencoder is made of.
@@ -20,6 +22,32 @@ pub enum Kind {
     /// The same passage of tokens with a transformer's blocks: what the official file compares with. Not the MAE of He et
     /// al., whose encoder sees no mask tokens and whose decoder is narrower.
     VitMae,
+}
+
+/// What the decoder does with its attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderSign {
+    /// It takes it away, as derived and as in the official code.
+    #[default]
+    Minus,
+    /// It adds it: what C-MAE-08 holds the other against.
+    Plus,
+}
+
+impl DecoderSign {
+    /// `w` in `Y + w MSSA(LN(Y))`.
+    fn weight(self) -> f64 {
+        match self {
+            Self::Minus => -1.0,
+            Self::Plus => 1.0,
+        }
+    }
+
+    /// Files leave the official one out.
+    fn is_official(&self) -> bool {
+        *self == Self::Minus
+    }
 }
 
 /// Everything that fixes an autoencoder apart from its parameters.
@@ -43,6 +71,9 @@ pub struct AutoencoderConfig {
     pub heads: usize,
     /// Heads of the decoder, which share `d`.
     pub decoder_heads: usize,
+    /// What the decoder of CRATE-MAE does with its attention.
+    #[serde(default, skip_serializing_if = "DecoderSign::is_official")]
+    pub decoder_sign: DecoderSign,
     /// ISTA step size, `eta`. Official code: 0.1.
     pub step_size: f64,
     /// ISTA threshold weight, `lambda`. Official code: 0.5; published files have 0.5 and 5.
@@ -86,6 +117,7 @@ impl AutoencoderConfig {
             decoder_depth: 12,
             heads: 12,
             decoder_heads: 12,
+            decoder_sign: DecoderSign::Minus,
             step_size: OFFICIAL_STEP_SIZE,
             lambda: OFFICIAL_LAMBDA,
         };
@@ -215,6 +247,28 @@ impl AutoencoderConfig {
         self.patches().count() + 1
     }
 
+    /// Its encoder under a head of so many `classes`, which reads its class token or, by `pool`, the mean of tokens: of
+    /// ViT-MAE the mean of the patches through a LayerNorm of its own, as MAE is fine-tuned.
+    pub fn classifier(&self, classes: usize, pool: Pool) -> Config {
+        Config {
+            architecture: match self.kind {
+                Kind::CrateMae => Architecture::CrateEncoder,
+                Kind::VitMae => Architecture::VitEncoder,
+            },
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+            channels: self.channels,
+            classes,
+            d: self.d,
+            depth: self.encoder_depth,
+            heads: self.heads,
+            head_width: self.d / self.heads,
+            pool,
+            step_size: self.step_size,
+            lambda: self.lambda,
+        }
+    }
+
     /// The steps of a layer of the encoder: `Z + MSSA(LN(Z))`, then ISTA without skip (official
     /// `model/crate_ae/crate_encoder.py`).
     pub fn encoder_layer(&self) -> Vec<StepPlan> {
@@ -230,11 +284,17 @@ impl AutoencoderConfig {
     }
 
     /// The steps of a layer of the decoder: `Y = A LN(Z)`, then `Y - MSSA(LN(Y))` (official
-    /// `model/crate_ae/crate_decoder.py`).
+    /// `model/crate_ae/crate_decoder.py`), or the sum.
     pub fn decoder_layer(&self) -> Vec<StepPlan> {
         let dictionary = step(Plan::Dictionary(dictionary::Plan), None);
         match self.kind {
-            Kind::CrateMae => vec![dictionary, step(self.mssa(self.decoder_heads), Some(-1.0))],
+            Kind::CrateMae => {
+                let weight = self.decoder_sign.weight();
+                vec![
+                    dictionary,
+                    step(self.mssa(self.decoder_heads), Some(weight)),
+                ]
+            }
             Kind::VitMae => self.transformer_layer(self.decoder_heads),
         }
     }
@@ -325,6 +385,29 @@ mod tests {
             AutoencoderConfig { d: 192, ..coloured }.parameters(),
             1_420_464
         );
+    }
+
+    #[test]
+    fn a_classifier_has_the_layers_and_the_patches_of_the_encoder() {
+        let demo = AutoencoderConfig::preset("mae-demo").unwrap();
+        for (kind, heads) in [
+            (Kind::CrateMae, 4),
+            (Kind::CrateMae, 1),
+            (Kind::VitMae, 4),
+            (Kind::VitMae, 1),
+        ] {
+            let own = AutoencoderConfig {
+                kind,
+                heads,
+                lambda: 5.0,
+                ..demo
+            };
+            let classifier = own.classifier(10, Pool::Cls);
+            assert_eq!(classifier.layer(), own.encoder_layer(), "{kind:?} {heads}");
+            assert_eq!(Patches::of(&classifier), own.patches());
+            assert_eq!(classifier.head_norm_epsilon(), FINAL_EPSILON);
+            classifier.check().unwrap();
+        }
     }
 
     #[test]

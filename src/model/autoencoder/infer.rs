@@ -1,11 +1,13 @@
 //! The sizes of an autoencoder from the names and shapes of its parameters.
 
-use super::config::{AutoencoderConfig, Kind, OFFICIAL_STEP_SIZE};
+use super::config::{AutoencoderConfig, DecoderSign, Kind, OFFICIAL_STEP_SIZE};
 use crate::error::{Error, Result};
+use crate::model::architecture::Architecture;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::description::Description;
 use crate::model::entry::Unreadable;
 use crate::model::names::{self, Dialect, Half, Part, StepNames};
+use crate::model::sizes::no_lambda;
 
 /// The positions that are added, in both halves.
 const POSITIONS: &str = "decoder_pos_embed";
@@ -22,13 +24,19 @@ pub struct Unseen {
 }
 
 impl Checkpoint {
-    /// Whether the file says that it holds an autoencoder, or, if it says nothing, has the positions that one adds.
-    pub fn is_autoencoder(&self) -> bool {
-        match self.description {
-            Some(Description::Autoencoder(_)) => true,
-            Some(Description::Classifier(_)) => false,
-            None => self.tensors.contains_key(POSITIONS),
+    /// Whether the file holds a whole autoencoder, of those that this program has, by what it says or by its names.
+    pub fn holds_autoencoder(&self) -> bool {
+        if let Some(description) = self.description {
+            return matches!(description, Description::Autoencoder(_));
         }
+        let encoder = [Architecture::CrateEncoder, Architecture::VitEncoder];
+        let decoder = [
+            Dialect::CrateMae(Half::Decoder),
+            Dialect::VitMae(Half::Decoder),
+        ];
+        encoder.contains(&self.convolutional())
+            && self.has_mask_token()
+            && decoder.into_iter().any(|dialect| self.depth(dialect) > 0)
     }
 
     /// The configuration that the file carries, or that the tensors' names and shapes imply with what they do not show;
@@ -85,21 +93,14 @@ impl Checkpoint {
             false => Kind::VitMae,
         };
         let depth = |half| self.depth(dialects(half)[usize::from(kind == Kind::VitMae)]);
-        let ask = |flag: &str, what: &str| {
-            let wanted = format!("{what}, which no tensor shows");
-            let remedy = format!("give {flag}");
-            Error::argument(flag, wanted, "none", remedy)
-        };
-        let heads = unseen
-            .heads
-            .ok_or_else(|| ask("`heads`", "the number of heads"))?;
+        let heads = unseen.heads.ok_or_else(|| {
+            let wanted = "the number of heads, which no tensor shows";
+            Error::argument("`heads`", wanted, "none", "give `heads`")
+        })?;
         let lambda = match (kind, unseen.lambda) {
             (_, Some(lambda)) => lambda,
             (Kind::VitMae, None) => 0.0,
-            (Kind::CrateMae, None) => {
-                let what = "the weight of ISTA's threshold (of published files 0.5 or 5.0)";
-                return Err(ask("`lambda`", what));
-            }
+            (Kind::CrateMae, None) => return Err(no_lambda()),
         };
         let config = AutoencoderConfig {
             kind,
@@ -111,6 +112,7 @@ impl Checkpoint {
             decoder_depth: depth(Half::Decoder),
             heads,
             decoder_heads: unseen.decoder_heads.unwrap_or(heads),
+            decoder_sign: DecoderSign::Minus,
             step_size: OFFICIAL_STEP_SIZE,
             lambda,
         };

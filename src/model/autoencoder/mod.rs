@@ -10,7 +10,7 @@ mod positions;
 mod visit;
 
 pub use config::{
-    AutoencoderConfig, Kind, AUTOENCODER_PRESETS, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE,
+    AutoencoderConfig, DecoderSign, Kind, AUTOENCODER_PRESETS, OFFICIAL_LAMBDA, OFFICIAL_STEP_SIZE,
 };
 pub use infer::Unseen;
 pub use positions::sine_positions;
