@@ -38,7 +38,7 @@ enum Command {
     ///
     /// Writes a folder for each layer, layer-L, with the map of every head on every picture, a sheet of all of them,
     /// the first three principal components of the keys as colours, and with --masks the masks of MaskCut; beside them
-    /// heads.csv and masks.csv. README and book say what is in them.
+    /// heads.csv and masks.csv. The book's page on what heads look at has every column.
     Attend(commands::attend::Arguments),
     /// What the masks of a classifier's heads and keys are worth where the objects are known: mean IoU and AP.
     ///

@@ -11,6 +11,7 @@
 //! | `jpeg` | whether a JPEG file is whole |
 //! | [`lines_and_plane`] | points near two lines and a plane |
 //! | [`masked`] | pictures with the masks of their objects: PASCAL VOC, COCO, pairs of files |
+//! | [`noise`] | noise on finished pictures |
 //! | [`npy`] | arrays of numpy |
 //! | [`picture`] | one picture: decoding, cropping, resizing |
 //! | [`procedural`] | seeded pictures made on the spot, for tests |
@@ -25,6 +26,7 @@ pub mod image_folder;
 mod jpeg;
 pub mod lines_and_plane;
 pub mod masked;
+pub mod noise;
 pub mod npy;
 pub mod picture;
 pub mod procedural;

@@ -18,6 +18,7 @@
 
 use ndarray::{Array2, Array3};
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::{Images, Normalisation, Split};
 use crate::error::{Error, Result};
@@ -121,7 +122,8 @@ impl Shape {
 }
 
 /// Whose the colours are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Colours {
     /// Object and ground have a pair each: clusters of pixels often find the object.
     Apart,
@@ -130,7 +132,7 @@ pub enum Colours {
 }
 
 /// What scenes are like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scenes {
     /// Pixels a side, at least [`SMALLEST`].
     pub side: usize,

@@ -19,7 +19,7 @@ pub struct HeatMap {
 
 /// Cells along a side; where a matrix has more rows, each cell is the mean of a block.
 const CELLS: usize = 32;
-/// Side of a cell, pixels.
+/// Side of a cell, pixels; of a matrix with fewer cells they are larger by a whole number.
 const CELL: u32 = 6;
 const GAP: u32 = 18;
 const HEAD: u32 = 40;
@@ -64,14 +64,16 @@ pub fn write(path: &Path, title: &str, maps: &[HeatMap], columns: usize) -> Resu
             let top = (HEAD + row as u32 * (side + TITLE + GAP)) as i32;
             area.draw_text(&map.title, &small, (left, top + 4))?;
             let top = top + TITLE as i32;
+            let longest = cells.nrows().max(cells.ncols()).max(1);
+            let cell = side / longest as u32;
             for ((i, j), &value) in cells.indexed_iter() {
-                square(&area, (left, top), (j, i), value / largest)?;
+                square(&area, (left, top), cell, (j, i), value / largest)?;
             }
         }
         let foot = size.1 as i32 - FOOT as i32 + 8;
         for step in 0..CELLS {
             let shade = step as f64 / (CELLS - 1) as f64;
-            square(&area, (GAP as i32, foot), (step, 0), shade)?;
+            square(&area, (GAP as i32, foot), CELL, (step, 0), shade)?;
         }
         let legend = format!("0 to {largest:.2}");
         area.draw_text(&legend, &small, (GAP as i32, foot + 12))?;
@@ -84,15 +86,16 @@ pub fn write(path: &Path, title: &str, maps: &[HeatMap], columns: usize) -> Resu
 fn square<B: DrawingBackend>(
     area: &DrawingArea<B, plotters::coord::Shift>,
     (left, top): (i32, i32),
+    cell: u32,
     (column, row): (usize, usize),
     shade: f64,
 ) -> std::result::Result<(), DrawingAreaErrorKind<B::ErrorType>> {
     let grey = (255.0 * (1.0 - shade.clamp(0.0, 1.0))) as u8;
     let (x, y) = (
-        left + (column as u32 * CELL) as i32,
-        top + (row as u32 * CELL) as i32,
+        left + (column as u32 * cell) as i32,
+        top + (row as u32 * cell) as i32,
     );
-    let corners = [(x, y), (x + CELL as i32, y + CELL as i32)];
+    let corners = [(x, y), (x + cell as i32, y + cell as i32)];
     area.draw(&Rectangle::new(
         corners,
         RGBColor(grey, grey, grey).filled(),
@@ -123,6 +126,31 @@ mod tests {
         assert_eq!(block_means(&small), small);
         let large = Array2::from_shape_fn((64, 64), |(i, j)| (i % 2 + j % 2) as f64);
         assert!(block_means(&large).iter().all(|&v| v == 1.0));
+    }
+
+    #[test]
+    fn a_small_map_fills_its_square() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.svg");
+        let map = |cells: usize| HeatMap {
+            title: "m".into(),
+            values: Array2::from_elem((cells, cells), 0.5),
+        };
+        write(&path, "t", &[map(8)], 1).unwrap();
+        // 32 cells of 6 pixels are 8 of 24.
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text.matches("width=\"24\" height=\"24\"").count(),
+            64,
+            "{text}"
+        );
+        write(&path, "t", &[map(40)], 1).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        // And the legend's.
+        assert_eq!(
+            text.matches("width=\"6\" height=\"6\"").count(),
+            32 * 32 + 32
+        );
     }
 
     #[test]

@@ -139,6 +139,18 @@ pub fn bootstrap<U>(
     [quantile(tail), quantile(1.0 - tail)]
 }
 
+/// What two exchanges do, alone and together, from a number without either, with one or the other, and with both
+/// (`cells[first][second]`): the mean effect of the first, that of the second, and the interaction, by how much more the first
+/// brings with the second than without it.
+pub fn two_by_two(cells: [[f64; 2]; 2]) -> [f64; 3] {
+    let [[neither, second], [first, both]] = cells;
+    [
+        0.5 * ((first - neither) + (both - second)),
+        0.5 * ((second - neither) + (both - first)),
+        (both - second) - (first - neither),
+    ]
+}
+
 /// The value with as many below as above; the mean of the two in the middle of an even number. NaN for none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -281,6 +293,13 @@ mod tests {
         assert_eq!(one, [3.0, 3.0]);
         let none = bootstrap(&units, 0.05, 10, &mut seed::stream(0, "test"), |_| f64::NAN);
         assert!(none[0].is_nan() && none[1].is_nan());
+    }
+
+    #[test]
+    fn effects_of_two_exchanges_are_told_apart() {
+        // The first brings 2, the second 5, both together 1 more than that.
+        assert_eq!(two_by_two([[10.0, 15.0], [12.0, 18.0]]), [2.5, 5.5, 1.0]);
+        assert_eq!(two_by_two([[1.0, 1.0], [1.0, 1.0]]), [0.0; 3]);
     }
 
     #[test]

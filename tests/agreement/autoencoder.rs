@@ -7,10 +7,12 @@ use dfdx::prelude::*;
 use safetensors::tensor::SafeTensors;
 use serde_json::Value;
 use whitebox::exact::layer::{decoder_layer, LayerParameters};
+use whitebox::measure::segmentation::head_maps;
 use whitebox::model::autoencoder::{sine_positions, Autoencoder, AutoencoderConfig, Kind, Unseen};
 use whitebox::model::checkpoint::Checkpoint;
+use whitebox::model::positions::Positions;
 use whitebox::model::probe::{Probe, Recorder, Site};
-use whitebox::model::{Execution, Network};
+use whitebox::model::{Encoder, Execution, Network};
 use whitebox::train::masking::Masking;
 use whitebox::train::optimiser::{gradients_of, Decay, Method, Optimiser};
 use whitebox::train::tasks::reconstruct::{loss, Masked};
@@ -106,6 +108,44 @@ fn all() -> [Official; 2] {
         Official::read("crate-mae", crate_mae),
         Official::read("vit-mae", vit_mae),
     ]
+}
+
+#[test]
+fn a_larger_picture_has_the_tokens_maps_and_keys_of_the_official_code() {
+    let [crate_mae, _] = all();
+    let official = Official {
+        name: "larger",
+        bytes: std::fs::read(folder().join("larger.safetensors")).unwrap(),
+        ..crate_mae
+    };
+    let image = official.numbers("image");
+    let tokens = |positions: Positions| {
+        let network = official.network.at_size([32, 32], positions).unwrap();
+        let mut recorder = Recorder::new([Site::LayerInput]);
+        network.observe(&image, &mut recorder).unwrap();
+        recorder.get(Site::LayerInput, 0).unwrap().1.to_vec()
+    };
+    let expected = official.numbers("tokens");
+    let found = tokens(Positions::Official);
+    official.compare("tokens", &found, &expected, FORWARD);
+    // Read where timm reads them they are others: 1.4e-2 in PyTorch.
+    assert!(relative(&tokens(Positions::Timm), &expected) > 1e-2);
+    let network = official.network.at_size([32, 32], Positions::Official);
+    let shown = head_maps::of_layers(&network.unwrap(), &image, &[2]).unwrap();
+    let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
+    // Without the class token: its own entry in each head's row, its own row among the keys.
+    let expected = official.numbers("class_attention");
+    let expected = expected.chunks_exact(65).flat_map(|row| &row[1..]);
+    let maps = single(shown[0].maps.iter().copied().collect());
+    official.compare(
+        "maps",
+        &maps,
+        &expected.copied().collect::<Vec<_>>(),
+        FORWARD,
+    );
+    let keys = single(shown[0].keys.iter().copied().collect());
+    let expected = official.numbers("keys").split_off(12);
+    official.compare("keys", &keys, &expected, FORWARD);
 }
 
 fn value_and_gradients(network: &Autoencoder<f32, Cpu>, batch: &Masked) -> (f32, Vec<Vec<f32>>) {

@@ -126,6 +126,44 @@ fn experiments_that_train_run_through_on_made_up_pictures() {
 }
 
 #[test]
+fn objects_are_looked_for_in_every_network_before_and_after_its_training() {
+    let out = tempfile::tempdir().unwrap();
+    let mut experiment = std::process::Command::new(env!("CARGO_BIN_EXE_exp_segmentation"));
+    let printed = succeed(experiment.args(["--quick", "--out"]).arg(out.path()));
+    assert!(!printed.contains("not measured"), "{printed}");
+    let record = record(out.path());
+    for file in [
+        "heads.svg",
+        "layers.svg",
+        "course.svg",
+        "networks.csv",
+        "layers.csv",
+    ] {
+        assert!(record["files"][file].is_string(), "{file}");
+    }
+    let settings = &record["settings"];
+    let stages = settings["stages"].as_array().unwrap().len();
+    let arms = settings["arms"].as_array().unwrap().len();
+    let seeds = settings["seeds"].as_u64().unwrap() as usize;
+    let rows = record["results"]["networks"].as_array().unwrap();
+    // All before and after, CRATE on the way too.
+    assert_eq!(rows.len(), seeds * (2 * arms + stages - 1));
+    for row in rows {
+        for layer in row["layers"].as_array().unwrap() {
+            let number = |name: &str| layer[name].as_f64().unwrap();
+            // An oracle is at least as good as any choice, and that as a fixed head.
+            assert!(number("best") >= number("chosen"), "{layer}");
+            assert!(number("best") >= number("mean"), "{layer}");
+            for name in ["best", "cut", "keys_component", "ranking"] {
+                assert!((0.0..=1.0).contains(&number(name)), "{layer}");
+            }
+        }
+        let p = row["parts"]["p_value"].as_f64().unwrap();
+        assert!(p > 0.0 && p <= 1.0);
+    }
+}
+
+#[test]
 fn networks_that_follow_the_derivation_are_held_against_the_plain_ones_of_their_seeds() {
     let out = tempfile::tempdir().unwrap();
     let mut experiment = std::process::Command::new(env!("CARGO_BIN_EXE_exp_derivation"));

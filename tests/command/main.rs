@@ -1,6 +1,7 @@
 //! The programs as a user runs them: output, exit codes, one-line errors, nothing half-written.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod attend;
 mod autoencoder;
 mod checkpoints;
 mod endings;

@@ -14,13 +14,15 @@
 //! | [`threshold`] | masks from maps of the class token, by their mass and by their area |
 //! | [`overlap`] | intersection over union, and the head whose masks are taken |
 //! | [`mask_cut`] | objects as normalised cuts of the graph of patches |
+//! | [`layer_scores`] | all this of a layer, over several pictures |
+//! | [`parts`] | whether heads stand for parts of objects |
 //! | [`average_precision`] | average precision of masks or boxes as COCO defines it |
 //! | [`components`] | principal components of tokens, and how well the first one ranks the foreground |
 //! | [`colours`] | principal components of tokens as colours of pictures |
 //! | [`concentration`] | where a map of the class token has its mass |
+//! | [`floors`] | masks and maps that know nothing of a picture |
 //! | [`head_maps`] | maps, keys and tokens that layers of a network show of one picture |
-//! | [`floors`] | masks that know nothing of their picture |
-//! | [`benchmark`] | all of that on pictures whose objects are known |
+//! | [`benchmark`] | the papers' mean IoU and AP on pictures with any number of objects |
 //! | [`other_half`] | two halves of the images, for choices that see no answer |
 
 pub mod average_precision;
@@ -30,7 +32,9 @@ pub mod components;
 pub mod concentration;
 pub mod floors;
 pub mod head_maps;
+pub mod layer_scores;
 pub mod mask_cut;
 pub mod other_half;
 pub mod overlap;
+pub mod parts;
 pub mod threshold;
