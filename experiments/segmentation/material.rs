@@ -20,6 +20,8 @@ use whitebox::{parallel, seed, Error, Result};
 
 use super::Settings;
 
+/// Deviation of the Gaussian that random maps are smoothed by, in patches.
+const SMOOTHNESS: f64 = 1.0;
 /// Starts of the clusters of pixels.
 const STARTS: usize = 4;
 
@@ -124,7 +126,7 @@ impl<'a> Material<'a> {
             let overlap = |other: ArrayView2<'_, bool>| intersection_over_union(mask.view(), other);
             let area = mask.iter().filter(|&&inside| inside).count();
             let mut rng = seed::stream(self.run.seed, &format!("floors of scene {number}"));
-            let maps = smooth_maps(heads, patches.grid(), &mut rng);
+            let maps = smooth_maps(heads, patches.grid(), SMOOTHNESS, &mut rng);
             let mut best = 0.0f64;
             for map in maps.outer_iter() {
                 best = best.max(overlap(

@@ -24,7 +24,7 @@ type Rectangle = [usize; 5];
 /// One object in every picture, two in every other.
 fn objects(picture: usize) -> Vec<Rectangle> {
     let mut objects = vec![[2 + picture, 3, 12, 10 + picture, 1 + picture % 3]];
-    if picture % 2 == 0 {
+    if picture.is_multiple_of(2) {
         objects.push([26, 25, 4, 12, 15]);
     }
     objects

@@ -215,10 +215,10 @@ fn rows(pictures: &MaskedPictures, by_source: &[Vec<Compared>], scores: &[Scores
     let mut rows = Vec::with_capacity(pictures.len() * NAMES.len());
     // The place among the pictures that have an object.
     let mut place = 0;
-    for picture in 0..pictures.len() {
+    for (picture, first) in by_source[0].iter().enumerate() {
         let file = pictures.file(picture);
         let name = file.file_name().unwrap_or(file.as_os_str());
-        let objects = by_source[0][picture].mass.len();
+        let objects = first.mass.len();
         for (source, masks_of) in NAMES.into_iter().enumerate() {
             let Scores { mass, area, .. } = &scores[source];
             let at = |values: &Vec<f64>| (objects > 0).then(|| values[place]);

@@ -2,7 +2,8 @@
 
 use dfdx::prelude::Cpu;
 use ndarray::{Array2, Array3, ArrayView2};
-use whitebox::measure::segmentation::benchmark::{Predictions, SHARE};
+use whitebox::measure::segmentation::benchmark::Predictions;
+use whitebox::measure::segmentation::layer_scores::SHARE;
 use whitebox::measure::segmentation::mask_cut::MaskCut;
 use whitebox::measure::segmentation::{floors, head_maps};
 use whitebox::model::{Classifier, Encoder};
@@ -22,6 +23,9 @@ const DRAWS: usize = 16;
 
 /// Features in each of these draws.
 const FEATURES: usize = 64;
+
+/// Deviation of the Gaussian that random maps and features are smoothed by, as a share of the side.
+const SMOOTHNESS: f64 = 1.0 / 8.0;
 
 pub(super) struct Sources {
     networks: [Classifier<f32, Cpu>; 2],
@@ -45,15 +49,16 @@ impl Sources {
         threads: usize,
     ) -> Result<Self> {
         let grid = network.cut().grid();
+        let (patches, scale) = (grid[0] * grid[1], scale(grid));
         let random = parallel::map(DRAWS, threads, |draw| {
             let mut rng = seed::stream(seed, &format!("smooth features {draw}"));
-            let fields = floors::smooth_fields(FEATURES, grid, &mut rng);
-            let patches = grid[0] * grid[1];
+            // Their logarithms are normal numbers.
+            let fields = floors::smooth_maps(FEATURES, grid, scale, &mut rng).mapv_into(f64::ln);
             let features = fields.into_shape_with_order((FEATURES, patches));
             let features = features.map_err(|e| Error::misfit("features", grid, &e))?;
             found(&mask_cut, features.t(), grid)
         })?;
-        let disc = (SHARE * (grid[0] * grid[1]) as f64).round() as usize;
+        let area = (SHARE * patches as f64).round() as usize;
         Ok(Self {
             heads: network.heads()?,
             networks: [
@@ -64,7 +69,7 @@ impl Sources {
             mask_cut,
             seed,
             random,
-            disc: Predictions::of_mask(floors::centre_disc(grid, disc)),
+            disc: Predictions::of_mask(floors::centre_disc(grid, area)),
             everything: Predictions::of_mask(Array2::from_elem(grid, true)),
         })
     }
@@ -74,7 +79,7 @@ impl Sources {
         let [untrained, network] = &self.networks;
         let mut rng = seed::stream(self.seed, &format!("smooth maps {index}"));
         let grid = network.cut().grid();
-        let smooth: Array3<f64> = floors::smooth_maps(self.heads, grid, &mut rng);
+        let smooth: Array3<f64> = floors::smooth_maps(self.heads, grid, scale(grid), &mut rng);
         Ok([
             self.looked_at(network, input)?,
             self.looked_at(untrained, input)?,
@@ -91,6 +96,11 @@ impl Sources {
         let found = found(&self.mask_cut, shown.keys.view(), network.cut().grid())?;
         Predictions::of_maps(&shown.maps, found)
     }
+}
+
+/// In patches; of a grid that is no square, by its shorter side.
+fn scale([rows, columns]: [usize; 2]) -> f64 {
+    SMOOTHNESS * rows.min(columns) as f64
 }
 
 fn found(

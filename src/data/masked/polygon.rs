@@ -23,7 +23,7 @@ pub fn inside(
     corners: &[f64],
     [height, width]: [usize; 2],
 ) -> std::result::Result<Array2<bool>, String> {
-    if corners.len() < 6 || corners.len() % 2 != 0 {
+    if corners.len() < 6 || !corners.len().is_multiple_of(2) {
         return Err(format!("a polygon of {} numbers", corners.len()));
     }
     let far = |value: f64, side: usize| !(-(side as f64)..=2.0 * side as f64).contains(&value);

@@ -10,6 +10,7 @@
 use ndarray::{stack, Array2, Array3, ArrayView2, Axis};
 
 use super::average_precision::{average_precision, mean_average_precision, Detections};
+use super::layer_scores::SHARE;
 use super::overlap::{
     best_head_per_class, best_head_per_object, head_of_other_half, mean_over_heads,
     object_overlaps, ObjectOverlaps,
@@ -18,15 +19,12 @@ use super::{other_half, threshold};
 use crate::data::masked::Marks;
 use crate::error::{Error, Result};
 
-/// Share of the mass of a map, and of its patches, that makes its mask.
-pub const SHARE: f64 = 0.6;
-
 /// Masks on the patches of one picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predictions {
-    /// Of each head, by mass (K, rows, columns).
+    /// Of each head, by mass, [`SHARE`] of it (K, rows, columns).
     pub mass: Array3<bool>,
-    /// Of each head, by area (K, rows, columns).
+    /// Of each head, by area, [`SHARE`] of the patches (K, rows, columns).
     pub area: Array3<bool>,
     /// Of objects, none empty; all are equally sure.
     pub found: Vec<Array2<bool>>,
