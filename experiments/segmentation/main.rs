@@ -1,13 +1,10 @@
 //! # Do networks trained on labels alone find the objects, and which block does it?
 //!
-//! CPAL 2024 (arXiv 2308.16271): what CRATE's class token reads is the object, though nothing but its label was ever shown; a
-//! ViT's is not. Deeper layers do it better, MSSA does it and not ISTA, heads stand for parts, it comes with training, and the
-//! first principal component of the tokens is the object.
-//!
-//! The paper's networks saw ImageNet-21K. Here CRATE and what lies between it and a ViT, all of as many parameters, are trained
-//! from the same seeds on scenes whose objects are known to the pixel: one textured object on a ground of random cells, the
-//! label texture times shape. All of them read their answer off the class token, the ViT too, whose official code takes the
-//! mean of the patches: of the last layer's map the mean would never learn anything.
+//! CPAL 2024 (arXiv 2308.16271): CRATE's class token reads the object, though nothing but its label was ever shown; a ViT's does
+//! not. Here CRATE, a ViT and what lies between, all of as many parameters, are trained from the same seeds on scenes whose
+//! objects are known to the pixel: one textured object on a ground of random cells, the label texture times shape. All read
+//! their answer off the class token, the ViT too, whose official code takes the mean of the patches: the mean would teach the
+//! class token's map in the last layer nothing.
 //!
 //! | question | claims |
 //! |---|---|
@@ -35,69 +32,34 @@ mod arms;
 mod blocks;
 mod components;
 mod course;
+mod examples;
 mod heads;
 mod layers;
 mod material;
 mod noise;
 mod parts;
 mod row;
+mod settings;
 mod show;
+mod tables;
 
 use std::process::ExitCode;
 
-use arms::Arm;
+use examples::Example;
 use material::{Floors, Material};
-use row::{Example, Row};
+use row::Row;
 use serde::{Deserialize, Serialize};
+use settings::{Flags, Settings};
 use whitebox::claim::Claim;
-use whitebox::data::scenes::{Colours, Scenes};
 use whitebox::harness::comparison::Comparison;
 use whitebox::harness::experiment::{self, Experiment, Shown};
 use whitebox::harness::networks::Networks;
 use whitebox::harness::run::Run;
-use whitebox::train::augment::Augmentation;
-use whitebox::train::Recipe;
 use whitebox::Result;
 
 const PAPER: &str = "CPAL 2024, arXiv 2308.16271";
 
 type Found = experiment::Found<Settings, Results>;
-
-#[derive(Debug, clap::Args)]
-struct Flags {
-    /// Seeds.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..))]
-    seeds: u32,
-    /// Scenes to train on.
-    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u32).range(1..))]
-    images: u32,
-    /// Passes over them.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(4..))]
-    epochs: u32,
-    /// Held-out scenes whose layers are measured.
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(2..))]
-    measured: u32,
-    /// Whether object and ground have colours of their own.
-    #[arg(long, value_enum, default_value = "apart")]
-    colours: Colours,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Settings {
-    scenes: Scenes,
-    /// Of the scenes, and the first of the networks.
-    seed: u64,
-    recipe: Recipe,
-    arms: Vec<Arm>,
-    seeds: usize,
-    /// Epochs after which CRATE is measured too; the first is at 5 % of the training.
-    stages: Vec<usize>,
-    training_scenes: usize,
-    held_out_scenes: usize,
-    measured_scenes: usize,
-    /// Share of the pixels, and deviation in units of a byte.
-    noise: (f64, f64),
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Results {
@@ -126,33 +88,7 @@ impl Experiment for Segmentation {
     type Results = Results;
 
     fn measure(run: &Run, flags: &Flags) -> Result<Found> {
-        let scenes = Scenes {
-            side: 32,
-            colours: flags.colours,
-            noise: 10,
-        };
-        let epochs = run.count(4, flags.epochs);
-        let mut stages: Vec<usize> = [20, 10, 4, 2].map(|part| epochs.div_ceil(part)).to_vec();
-        stages.extend([epochs - epochs / 4, epochs]);
-        stages.dedup();
-        let settings = Settings {
-            scenes,
-            seed: run.seed,
-            recipe: Recipe {
-                epochs,
-                batch: 64,
-                learning_rate: 2e-3,
-                augmentation: Augmentation::default(),
-                ..Recipe::demo()
-            },
-            arms: arms::all(run.quick)?,
-            seeds: run.count(2, flags.seeds),
-            stages,
-            training_scenes: run.count(96, flags.images),
-            held_out_scenes: run.count(64, flags.measured.max(1000)),
-            measured_scenes: run.count(32, flags.measured),
-            noise: (0.5, 75.0),
-        };
+        let settings = Settings::of(run, flags)?;
         let material = Material::new(run, &settings)?;
         let comparison = Comparison {
             stages: &settings.stages,
@@ -171,10 +107,10 @@ impl Experiment for Segmentation {
             if variant.name == arms::CRATE {
                 measured.extend(settings.stages.iter().copied().zip(trained.stages));
                 if examples.is_empty() {
-                    examples = row::examples(&trained.network, &material)?;
+                    examples = examples::of(&trained.network, &material)?;
                 }
             } else {
-                measured.push((epochs, trained.network));
+                measured.push((settings.recipe.epochs, trained.network));
             }
             let rows = measured.iter();
             let rows =

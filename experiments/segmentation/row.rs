@@ -14,8 +14,6 @@ use super::Found;
 
 /// Permutations of heads.
 const PERMUTATIONS: usize = 999;
-/// Scenes that are shown.
-const EXAMPLES: usize = 4;
 
 /// A network at a point of its training.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,35 +85,8 @@ impl Row {
 }
 
 /// The layer, from 1, whose heads the paper shows.
-fn last_but_one(depth: usize) -> usize {
+pub(crate) fn last_but_one(depth: usize) -> usize {
     depth.max(2) - 1
-}
-
-/// The maps of a scene, by head and patch, row-major.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Example {
-    pub(crate) scene: usize,
-    pub(crate) maps: Vec<Vec<f64>>,
-}
-
-/// The maps of the last layer but one of the first scenes of different textures.
-pub(crate) fn examples(
-    network: &Classifier<f32, Cpu>,
-    material: &Material<'_>,
-) -> Result<Vec<Example>> {
-    let layer = last_but_one(network.config().depth);
-    // Labels are texture times shape, in turn: a step of 5 goes through both.
-    let count = 5 * EXAMPLES - 4;
-    let shown = material.shown(network, layer, 0, count)?;
-    let chosen = shown.iter().enumerate().step_by(5);
-    let example = |(scene, own): (usize, &whitebox::measure::segmentation::head_maps::HeadMaps)| {
-        let maps = own.maps.outer_iter();
-        Example {
-            scene,
-            maps: maps.map(|map| map.iter().copied().collect()).collect(),
-        }
-    };
-    Ok(chosen.map(example).collect())
 }
 
 /// A number of the networks of an arm after an epoch, by seed.

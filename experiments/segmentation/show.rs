@@ -1,28 +1,18 @@
-//! What a run shows: a table of means, curves over layers and over training, the maps of some scenes.
+//! What a run shows: a table of means, curves over layers and over training.
 
-use ndarray::Array2;
-use serde::Serialize;
-use whitebox::data::Split;
 use whitebox::harness::chart::{Axis, Chart, Colour, Scale, Series};
 use whitebox::harness::comparison::{means, over_seeds};
 use whitebox::harness::experiment::Shown;
-use whitebox::harness::heat_map::{self, HeatMap};
 use whitebox::measure::segmentation::layer_scores::LayerScores;
 use whitebox::Result;
 
 use super::arms::CRATE;
-use super::row::{end, values, Example, Row};
-use super::Found;
+use super::row::{end, values, Row};
+use super::{examples, tables, Found};
 
 pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
     shown.say(table(found));
-    let networks: Vec<_> = found.networks.iter().map(NetworkLine::of).collect();
-    shown.table("networks.csv", &networks)?;
-    shown.table(
-        "layers.csv",
-        &found.networks.iter().flat_map(lines).collect::<Vec<_>>(),
-    )?;
-    shown.table("floors.csv", &[&found.floors])?;
+    tables::write(found, shown)?;
     shown.chart(
         "layers.svg",
         &by_layer(
@@ -40,14 +30,7 @@ pub(crate) fn show(found: &Found, shown: &Shown<'_>) -> Result<()> {
         ),
     )?;
     shown.chart("course.svg", &course(found))?;
-    let maps = found
-        .examples
-        .iter()
-        .map(|example| example_maps(found, example));
-    let maps = maps.collect::<Result<Vec<_>>>()?.concat();
-    let columns = found.settings.arms[0].network.heads + 2;
-    let title = "Scenes, their objects, and what heads of CRATE's last layer but one read";
-    heat_map::write(&shown.path("heads.svg"), title, &maps, columns)
+    examples::draw(found, shown)
 }
 
 fn table(found: &Found) -> String {
@@ -85,81 +68,6 @@ fn table(found: &Found) -> String {
         floors.clusters,
         floors.pixels_component
     )
-}
-
-#[derive(Serialize)]
-struct NetworkLine<'a> {
-    arm: &'a str,
-    seed: u64,
-    epoch: usize,
-    accuracy: f64,
-    chosen: f64,
-    chosen_elsewhere: f64,
-    information: f64,
-    permuted: f64,
-    p_value: f64,
-    stable: f64,
-    information_elsewhere: f64,
-}
-
-impl<'a> NetworkLine<'a> {
-    fn of(row: &'a Row) -> Self {
-        Self {
-            arm: &row.arm,
-            seed: row.seed,
-            epoch: row.epoch,
-            accuracy: row.accuracy,
-            chosen: row.chosen,
-            chosen_elsewhere: row.chosen_elsewhere,
-            information: row.parts.information,
-            permuted: row.parts.permuted,
-            p_value: row.parts.p_value,
-            stable: row.parts.stable,
-            information_elsewhere: row.parts_elsewhere.information,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct LayerLine<'a> {
-    arm: &'a str,
-    seed: u64,
-    epoch: usize,
-    layer: usize,
-    chosen: f64,
-    best: f64,
-    mean: f64,
-    chosen_elsewhere: f64,
-    best_elsewhere: f64,
-    chosen_by_area: f64,
-    best_by_area: f64,
-    ranking: f64,
-    cut: f64,
-    keys_component: f64,
-    keys_component_size: f64,
-    tokens_component: f64,
-}
-
-fn lines(row: &Row) -> impl Iterator<Item = LayerLine<'_>> {
-    let layers = row.layers.iter().enumerate();
-    layers.map(|(index, own)| LayerLine {
-        arm: &row.arm,
-        seed: row.seed,
-        epoch: row.epoch,
-        layer: index + 1,
-        chosen: own.chosen,
-        best: own.best,
-        mean: own.mean,
-        chosen_elsewhere: own.chosen_elsewhere,
-        best_elsewhere: own.best_elsewhere,
-        chosen_by_area: own.chosen_by_area,
-        best_by_area: own.best_by_area,
-        ranking: own.ranking,
-        cut: own.cut,
-        keys_component: own.keys_component,
-        keys_component_size: own.keys_component_size,
-        tokens_component: own.tokens_component,
-    })
 }
 
 /// A score over layers, of every arm, and of CRATE before its training.
@@ -213,38 +121,4 @@ fn course(found: &Found) -> Chart<'_> {
             series("accuracy", Colour::Reference, |row| row.accuracy),
         ],
     }
-}
-
-/// A scene in greys, the share of each patch that is its object, and the maps of the heads, each over its largest.
-fn example_maps(found: &Found, example: &Example) -> Result<Vec<HeatMap>> {
-    let settings = &found.settings;
-    let network = &settings.arms[0].network;
-    let scene = settings
-        .scenes
-        .draw(Split::Test, settings.seed, example.scene)?;
-    let [patch, _] = network.patch_size;
-    let side = settings.scenes.side;
-    let picture = Array2::from_shape_fn((side, side), |(y, x)| {
-        let grey: f64 = (0..3).map(|c| f64::from(scene.pixels[[c, y, x]])).sum();
-        1.0 - grey / (3.0 * 255.0)
-    });
-    let grid = side / patch;
-    let object = Array2::from_shape_fn((grid, grid), |(y, x)| {
-        let own = scene
-            .mask
-            .exact_chunks((patch, patch))
-            .into_iter()
-            .nth(y * grid + x);
-        let count = own.map_or(0, |own| own.iter().filter(|&&inside| inside).count());
-        count as f64 / (patch * patch) as f64
-    });
-    let map = |title: String, values: Array2<f64>| HeatMap { title, values };
-    let name = format!("{:?} {:?}", scene.texture, scene.shape).to_lowercase();
-    let mut maps = vec![map(name, picture), map("object".into(), object)];
-    for (head, own) in example.maps.iter().enumerate() {
-        let largest = own.iter().copied().fold(0.0, f64::max);
-        let values = Array2::from_shape_fn((grid, grid), |(y, x)| own[y * grid + x] / largest);
-        maps.push(map(format!("head {}", head + 1), values));
-    }
-    Ok(maps)
 }
