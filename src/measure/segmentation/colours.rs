@@ -59,10 +59,11 @@ pub fn of_all(pictures: &[ArrayView2<'_, f64>], grid: [usize; 2]) -> Result<Colo
 /// three of four". The ground is black: 1 below the smallest score, as there.
 ///
 /// # Shapes
-/// As [`of_all`], `d` at least 4.
+/// pictures (n, d) each, patches of one grid in row-major order, without class tokens; `n = rows columns`, `d` at least 4.
 ///
 /// # Errors
-/// As [`of_all`].
+/// [`Error::Shape`] if the patches are not those of the grid, of different widths, or fewer than two; else those of
+/// [`Components::of`].
 pub fn of_object(
     pictures: &[ArrayView2<'_, f64>],
     grid: [usize; 2],
