@@ -3,7 +3,7 @@
 //! **Claim** C-CLS-09 (NeurIPS 2023): a layer of CRATE is simpler than a transformer's, and cheaper: one projection in the
 //! place of three, a dictionary in the place of a perceptron four times as wide.
 //!
-//! **Claim** C-CLS-09-parameters (this project): by the parameter it is dearer. The official step multiplies by its
+//! **Claim** C-CLS-09-parameters (this project): by the parameter it has more to multiply. The official step multiplies by its
 //! dictionary three times, so that a network with as many parameters as a ViT has more to multiply.
 //!
 //! Multiply-adds are those of the matrix products that the official code forms, for one picture; times are those of the kernels
